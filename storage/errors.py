@@ -1,0 +1,7 @@
+"""What the storage says when it cannot go on."""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """A message for a person: what is wrong, where, and what to do about it."""

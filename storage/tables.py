@@ -1,0 +1,269 @@
+"""The tables. What a reader may see (strip, round, reading_case, placement) and the truth about it (truth, recording, drawing) stand apart."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, Text, TypeDecorator, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, also where the engine (SQLite) forgets the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a moment without a time zone")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)) if value else None
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}
+
+
+# ---- people ----
+
+
+class Site(Base):
+    __tablename__ = "site"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+
+
+class Person(Base):
+    __tablename__ = "person"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(64), unique=True)  # kept in lower case
+    name: Mapped[str] = mapped_column(String(120))
+    role: Mapped[str] = mapped_column(String(16))  # reader, coordinator, researcher, admin
+    site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id"))
+    password_hash: Mapped[str | None] = mapped_column(String(256))  # argon2id; None: demo people, who sign in by one click
+    demo: Mapped[bool] = mapped_column(Boolean, default=False)
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class SignIn(Base):
+    __tablename__ = "sign_in"
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)  # the token itself is only in the browser's cookie
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class FailedSignIn(Base):
+    __tablename__ = "failed_sign_in"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(64), index=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+# ---- strips ----
+
+
+class Strip(Base):
+    __tablename__ = "strip"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    samples: Mapped[bytes] = mapped_column(LargeBinary)  # int16 little-endian (8, 1000), 5 microvolts a count
+    rhythm: Mapped[str] = mapped_column(String(8))  # NSR or AF: as labelled, or as asked of the generator
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Truth(Base):
+    """The arm of a strip. Read by two functions of storage.truth and by nothing else."""
+
+    __tablename__ = "truth"
+    strip_id: Mapped[int] = mapped_column(ForeignKey("strip.id"), primary_key=True)
+    arm: Mapped[str] = mapped_column(String(16), index=True)  # real, synthetic
+    stand_in: Mapped[bool] = mapped_column(Boolean, default=False)  # a simulator's strip in a recording's place: demo studies only
+
+
+class Recording(Base):
+    """Where a real strip came from (or a stand-in: collection 'simulator')."""
+
+    __tablename__ = "recording"
+    strip_id: Mapped[int] = mapped_column(ForeignKey("strip.id"), primary_key=True)
+    collection: Mapped[str] = mapped_column(String(120))
+    record: Mapped[str] = mapped_column(String(200))
+    patient: Mapped[str] = mapped_column(String(64), index=True)  # a hash: same patient, same value; never the identifier in the file
+    age: Mapped[float | None]
+    sex: Mapped[str | None] = mapped_column(String(8))
+    rate: Mapped[float]  # samples/s of the file
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
+
+
+class Drawing(Base):
+    """How a synthetic strip was drawn: enough to draw it again."""
+
+    __tablename__ = "drawing"
+    strip_id: Mapped[int] = mapped_column(ForeignKey("strip.id"), primary_key=True)
+    checkpoint: Mapped[str] = mapped_column(String(64))  # SHA-256 of config and weights
+    sampler: Mapped[str] = mapped_column(String(32))
+    steps: Mapped[int]
+    guidance: Mapped[float]
+    seed: Mapped[int]  # of the batch
+    number: Mapped[int]  # of the strip in the batch
+    conditions: Mapped[dict[str, Any]]  # heart rate and whatever else was chosen
+    device: Mapped[str] = mapped_column(String(64))
+    purpose: Mapped[str] = mapped_column(String(16))  # gallery, round
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"), index=True)
+
+
+class Rejection(Base):
+    """A drawn sample that the canonical form refused: it stays in the denominator."""
+
+    __tablename__ = "rejection"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    checkpoint: Mapped[str] = mapped_column(String(64))
+    rhythm: Mapped[str] = mapped_column(String(8))
+    seed: Mapped[int]
+    number: Mapped[int]
+    reason: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+# ---- studies ----
+
+
+class Study(Base):
+    __tablename__ = "study"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(200), unique=True)
+    demo: Mapped[bool] = mapped_column(Boolean, default=False)
+    protocol: Mapped[dict[str, Any]]
+    protocol_hash: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int]
+    created_by: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    frozen_at: Mapped[datetime | None]  # the first scored judgement
+    unblinding_asked_by: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
+    unblinding_asked_at: Mapped[datetime | None]
+    unblinded_by: Mapped[int | None] = mapped_column(ForeignKey("person.id"))  # never the one who asked
+    unblinded_at: Mapped[datetime | None]
+    utility: Mapped[dict[str, Any] | None]  # classifier utility of this study's strips, computed once after unblinding
+
+
+class StudyReader(Base):
+    __tablename__ = "study_reader"
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"), primary_key=True)
+
+
+class Round(Base):
+    __tablename__ = "round"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    number: Mapped[int]
+    plan: Mapped[dict[str, Any]]  # cases, shares, wash-out, seeds, checkpoint
+    leak: Mapped[dict[str, Any]]  # the leak gate's report
+    opened_by: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    opened_at: Mapped[datetime] = mapped_column(default=now)
+    starts_at: Mapped[datetime]  # opened_at, or later where the wash-out asks for it
+    __table_args__ = (UniqueConstraint("study_id", "number"),)
+
+
+class ReadingCase(Base):
+    __tablename__ = "reading_case"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), index=True)
+    strip_id: Mapped[int] = mapped_column(ForeignKey("strip.id"), index=True)
+    role: Mapped[str] = mapped_column(String(16))  # scored, repeat, control, practice
+    repeat_of: Mapped[int | None] = mapped_column(ForeignKey("reading_case.id"))
+    code: Mapped[str] = mapped_column(String(32), unique=True)  # random: the only name of a case that leaves the server
+
+
+class Placement(Base):
+    """Where a case stands in one reader's order."""
+
+    __tablename__ = "placement"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"))
+    case_id: Mapped[int] = mapped_column(ForeignKey("reading_case.id"))
+    reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    position: Mapped[int]  # from 1
+    __table_args__ = (UniqueConstraint("round_id", "reader_id", "position"), UniqueConstraint("case_id", "reader_id"))
+
+
+class Judgement(Base):
+    """One reader's answer to one case. Append-only: a change is a new revision."""
+
+    __tablename__ = "judgement"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    case_id: Mapped[int] = mapped_column(ForeignKey("reading_case.id"))
+    reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True)
+    revision: Mapped[int] = mapped_column(default=1)
+    realism: Mapped[int]  # 1 definitely real ... 6 definitely synthetic
+    rhythm: Mapped[str] = mapped_column(String(8))  # NSR, AF, other, unsure
+    morphology: Mapped[dict[str, Any]]  # {item: plausible | implausible | cannot judge}
+    cues: Mapped[list[Any]]
+    comment: Mapped[str] = mapped_column(Text)
+    shown_at: Mapped[datetime]  # when the server sent the strip
+    submitted_at: Mapped[datetime] = mapped_column(default=now)
+    protocol_hash: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (UniqueConstraint("case_id", "reader_id", "revision"),)
+
+
+# ---- work and trail ----
+
+
+class Job(Base):
+    __tablename__ = "job"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # draw, import, round, demo, utility
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
+    asked: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16), default="queued")  # queued, running, cancelling, cancelled, done, failed
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    message: Mapped[str] = mapped_column(Text, default="")
+    result: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index(  # one job of a kind for a person at a time: a double click asks once
+            "uq_job_active",
+            "person_id",
+            "kind",
+            unique=True,
+            sqlite_where=text("status IN ('queued', 'running', 'cancelling')"),
+            postgresql_where=text("status IN ('queued', 'running', 'cancelling')"),
+        ),
+    )
+
+
+class AuditEntry(Base):
+    """The trail: each entry's hash covers its content and the entry before."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(120))
+    detail: Mapped[dict[str, Any]]
+    previous: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
