@@ -16,3 +16,7 @@ class Refused(GeneratorError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class Cancelled(GeneratorError):
+    """Work that was asked to stop, and did."""

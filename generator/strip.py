@@ -22,10 +22,12 @@ SECONDS = 10
 SAMPLES = RATE * SECONDS
 MICROVOLTS_PER_COUNT = 5.0
 BAND_HZ = (0.5, 40.0)
+EDGE = 3 * RATE  # samples mirrored at each end. Mirrored about the end value too (odd), a strip that ends on an R peak swings by up to 3 mV
 
 FLAT_SPAN_MV = 0.05  # a whole lead within 50 microvolts is a loose electrode
 FLAT_RUN_SECONDS = 2.0  # the same sample for this long is a dropped lead
 CLIPPED_SHARE = 0.01  # of a lead's samples at one extreme value, in runs of three and more
+CLIPPED_REACH = 0.25  # of the lead's span between that value and the median: nearer, it is the isoelectric line
 LIMIT_MV = 20.0  # no surface ECG comes near
 
 _BAND_PASS = signal.butter(3, BAND_HZ, btype="bandpass", fs=RATE, output="sos")
@@ -39,6 +41,14 @@ def canonical(millivolts: NDArray[np.floating], rate: float, lead_names: Sequenc
     millivolts: (leads, samples), any rate of at least 100 samples/s, any lead order; lead_names: as the file writes them; name: for messages.
     A longer recording gives its middle 10 s. Raises Refused for a missing lead, NaN, a flat or clipped lead, less than 10 s.
     """
+    return canonical_from_unfiltered(unfiltered(millivolts, rate, lead_names, name=name))
+
+
+def unfiltered(millivolts: NDArray[np.floating], rate: float, lead_names: Sequence[str], *, name: str = "recording") -> NDArray[np.float64]:
+    """The same recording just before the band-pass: (8, 1000) mV at 100 samples/s. Arguments and refusals as for `canonical`.
+
+    What a network is trained on, so that its samples pass the filter once, as recordings do.
+    """
     eight = _eight_leads(np.asarray(millivolts, dtype=np.float64), lead_names, name)
     eight = _middle_ten_seconds(eight, rate, name)
     _refuse_unreadable(eight, rate, name)
@@ -47,12 +57,21 @@ def canonical(millivolts: NDArray[np.floating], rate: float, lead_names: Sequenc
         eight = signal.resample_poly(eight, ratio.numerator, ratio.denominator, axis=-1, padtype="line")
     if eight.shape[-1] < SAMPLES:
         raise Refused("shorter than 10 s", f"{name}: {eight.shape[-1] / RATE:.2f} s after resampling. Import recordings of at least 10 s.")
-    return _finish(eight[:, :SAMPLES])
+    return eight[:, :SAMPLES]
 
 
 def canonical_from_stored(millivolts: NDArray[np.floating]) -> Counts:
     """The strip of a sample that already has the eight leads at 100 samples/s: (8, 1000) mV in the order of STORED."""
     return canonical(millivolts, RATE, STORED, name="sample")
+
+
+def canonical_from_unfiltered(eight: NDArray[np.float64]) -> Counts:
+    """The last step, for what `unfiltered` gave: zero-phase 0.5 to 40 Hz, rounded to counts, each lead's (lower) median removed exactly."""
+    filtered = signal.sosfiltfilt(_BAND_PASS, eight, axis=-1, padtype="even", padlen=EDGE)
+    counts = np.rint(filtered / (MICROVOLTS_PER_COUNT / 1000)).astype(np.int64)
+    middle = (SAMPLES - 1) // 2
+    counts -= np.partition(counts, middle, axis=-1)[:, middle : middle + 1]  # after rounding: zero in both arms, and never a half
+    return np.clip(counts, -32768, 32767).astype(np.int16)
 
 
 def millivolts(counts: Counts) -> NDArray[np.float64]:
@@ -98,17 +117,16 @@ def _middle_ten_seconds(eight: NDArray[np.float64], rate: float, name: str) -> N
 def _refuse_unreadable(eight: NDArray[np.float64], rate: float, name: str) -> None:
     for lead, samples in zip(STORED, eight, strict=True):
         if not np.isfinite(samples).all():
-            raise Refused(
-                "missing samples (NaN)", f"{name}: lead {lead} has {int((~np.isfinite(samples)).sum())} samples without a value. Export it again."
-            )
-        if np.abs(samples).max() > LIMIT_MV:
-            raise Refused("amplitude above 20 mV", f"{name}: lead {lead} reaches {np.abs(samples).max():.0f} mV. Check gain and unit in the header.")
+            absent = int((~np.isfinite(samples)).sum())
+            raise Refused("missing samples (NaN)", f"{name}: lead {lead} has {absent} samples without a value. Export it again.")
+        reach = float(np.abs(samples - np.median(samples)).max())  # an electrode's constant offset of hundreds of mV is no fault
+        if reach > LIMIT_MV:
+            raise Refused("amplitude above 20 mV", f"{name}: lead {lead} reaches {reach:.0f} mV. Check gain and unit in the header.")
         if np.ptp(samples) < FLAT_SPAN_MV or _longest_run(samples) >= FLAT_RUN_SECONDS * rate:
             raise Refused("flat lead", f"{name}: lead {lead} is flat. Choose a recording with all electrodes on.")
         if _clipped_share(samples) > CLIPPED_SHARE:
-            raise Refused(
-                "clipped lead", f"{name}: lead {lead} is cut off at {samples.max():.2f} or {samples.min():.2f} mV. Choose another recording."
-            )
+            low, high = samples.min(), samples.max()
+            raise Refused("clipped lead", f"{name}: lead {lead} is cut off at {low:.2f} or {high:.2f} mV. Choose another recording.")
 
 
 def _longest_run(samples: NDArray[np.float64]) -> int:
@@ -120,6 +138,8 @@ def _longest_run(samples: NDArray[np.float64]) -> int:
 def _clipped_share(samples: NDArray[np.float64]) -> float:
     share = 0.0
     for extreme in (samples.min(), samples.max()):
+        if abs(extreme - np.median(samples)) < CLIPPED_REACH * np.ptp(samples):
+            continue
         at = np.concatenate([[0], (samples == extreme).astype(np.int8), [0]])
         starts, ends = np.flatnonzero(np.diff(at) == 1), np.flatnonzero(np.diff(at) == -1)
         runs = ends - starts
@@ -127,11 +147,18 @@ def _clipped_share(samples: NDArray[np.float64]) -> float:
     return share
 
 
-def _finish(eight: NDArray[np.float64]) -> Counts:
-    filtered = signal.sosfiltfilt(_BAND_PASS, eight, axis=-1, padtype="odd", padlen=RATE)
-    counts = np.rint(filtered / (MICROVOLTS_PER_COUNT / 1000)).astype(np.int64)
-    counts -= np.rint(np.median(counts, axis=-1, keepdims=True)).astype(np.int64)  # after rounding: exact in both arms
-    return np.clip(counts, -32768, 32767).astype(np.int16)
-
-
-__all__ = ["LEADS", "STORED", "RATE", "SAMPLES", "canonical", "canonical_from_stored", "millivolts", "strip_hash", "to_bytes", "from_bytes", "Counts"]
+__all__ = [
+    "LEADS",
+    "RATE",
+    "SAMPLES",
+    "STORED",
+    "Counts",
+    "canonical",
+    "canonical_from_stored",
+    "canonical_from_unfiltered",
+    "from_bytes",
+    "millivolts",
+    "strip_hash",
+    "to_bytes",
+    "unfiltered",
+]

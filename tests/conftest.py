@@ -1,12 +1,21 @@
-"""What tests of every room share."""
+"""What tests of every room share: where real recordings lie, where a browser is, and what happens if either is missing."""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+MUST_RUN = os.environ.get("BLINDSTRIP_TESTS_MUST_RUN", "")  # a marker whose tests may not be skipped: CI says "browser"
+
+
+def chromium() -> str | None:
+    """The path of a Chromium that Playwright can drive, or None."""
+    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +25,17 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("no ../shared/data beside the checkout: real recordings are not part of the project")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.skipped and MUST_RUN and item.get_closest_marker(MUST_RUN):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and BLINDSTRIP_TESTS_MUST_RUN={MUST_RUN} forbids it: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if chromium() is None:
+        terminalreporter.write_line("THE BROWSER TESTS DID NOT RUN: no chromium on the path. On Debian: apt-get install chromium", red=True, bold=True)

@@ -1,0 +1,118 @@
+"""Folders of strips: WFDB records under names that say nothing, and a manifest.json that says everything. Counts survive exactly."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wfdb
+from numpy.typing import NDArray
+
+from generator.errors import GeneratorError, Refused
+from generator.leads import LEADS, STORED, twelve_leads
+from generator.recordings.candidate import Candidate, Listing, pseudonym
+from generator.recordings.labels import rhythm_from_word
+from generator.recordings.paths import inside
+from generator.recordings.wfdb_record import read_digital
+from generator.strip import MICROVOLTS_PER_COUNT, RATE, SAMPLES, Counts, strip_hash
+
+MANIFEST = "manifest.json"
+COLLECTION = "drawn"
+HALVES = 2  # aVR, aVL and aVF are half-counts: every lead is written in half-counts, 2.5 microvolts
+GAIN = HALVES * 1000 / MICROVOLTS_PER_COUNT  # units per mV in the header
+LARGEST = 32767 // HALVES  # -32768 means "no sample" in format 16
+
+
+@dataclass(frozen=True)
+class WrittenStrip:
+    """A strip and what the manifest says of it."""
+
+    counts: Counts  # (8, 1000)
+    rhythm: str  # NSR or AF
+    seed: int  # of the batch
+    number: int  # in the batch
+    details: dict[str, Any] = field(default_factory=dict)  # conditions and the like
+
+
+def write_folder(directory: Path, strips: list[WrittenStrip], manifest: dict[str, Any]) -> list[str]:
+    """Write strips as 12-lead WFDB records (format 16) with a manifest; returns their names in the order given.
+
+    Names are 16 hex digits drawn from the strips' seeds, and records are listed by name: neither tells the order they were drawn in.
+    manifest: what holds for all of them (checkpoint, sampler, steps, guidance, ...). Raises GeneratorError if the folder holds a manifest already.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / MANIFEST).exists():
+        raise GeneratorError(f"{directory}: holds a {MANIFEST} already. Name an empty folder.")
+    names = [_opaque_name(strip.seed, strip.number) for strip in strips]
+    if len(set(names)) != len(names):
+        raise GeneratorError("Two strips have the same seed and number. Number the strips of a batch.")
+    for name, strip in zip(names, strips, strict=True):
+        _write(directory, name, strip.counts)
+    listed = [
+        {"record": name, "rhythm": strip.rhythm, "seed": strip.seed, "number": strip.number, "sha256": strip_hash(strip.counts), **strip.details}
+        for name, strip in sorted(zip(names, strips, strict=True), key=lambda pair: pair[0])
+    ]
+    text = json.dumps({**manifest, "strips": listed}, indent=1, allow_nan=False)
+    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")  # last: a folder without it is not finished
+    return names
+
+
+def read_manifest(file: Path) -> dict[str, Any]:
+    """The manifest of a folder that `write_folder` wrote. Raises GeneratorError if it is not one."""
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GeneratorError(f"{file}: no readable manifest ({error}). Draw the folder again.") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("strips"), list):
+        raise GeneratorError(f"{file}: no list of strips in it. Name the folder that `blindstrip sample` wrote.")
+    return manifest
+
+
+def listing(directory: Path, file: Path) -> Listing:
+    """The strips of a manifest as candidates whose counts are read exactly. Raises GeneratorError for a manifest that is not one of ours."""
+    candidates = []
+    for entry in read_manifest(file)["strips"]:
+        try:
+            record, word, digest = str(entry["record"]), str(entry["rhythm"]), str(entry["sha256"])
+            origin = f"{entry['seed']}/{entry['number']}"
+        except (KeyError, TypeError) as error:
+            raise GeneratorError(f"{file}: a strip without {error}. Draw the folder again.") from error
+        rhythm, reason = rhythm_from_word(word)
+        if rhythm is None:
+            raise GeneratorError(f"{file}: strip {record}: {reason}. Draw the folder again.")
+        candidates.append(Candidate(inside(directory, record, file), record, COLLECTION, rhythm, pseudonym(COLLECTION, origin), sha256=digest))
+    return Listing("strips", candidates, Counter())
+
+
+def read_exactly(path: Path, sha256: str) -> Counts:
+    """The counts of a strip as they were written: no second filter. Raises Refused if the file is not the strip that the manifest names."""
+    digital, names, gains = read_digital(path)
+    if names != list(LEADS) or set(gains) != {GAIN} or digital.shape != (len(LEADS), SAMPLES):
+        raise Refused("wrong header", f"{path}: not a strip as blindstrip writes it. Draw the folder again, or list its records in labels.csv.")
+    counts = (digital[[LEADS.index(lead) for lead in STORED]] // HALVES).astype(np.int16)
+    if strip_hash(counts) != sha256 or not np.array_equal(digital, _digital(counts)):
+        raise Refused("changed samples", f"{path}: samples differ from the manifest's sha256. Draw the folder again.")
+    return counts
+
+
+def _write(directory: Path, name: str, counts: Counts) -> None:
+    if np.abs(twelve_leads(counts)).max() > LARGEST:
+        raise GeneratorError(f"Strip {name} exceeds {LARGEST * MICROVOLTS_PER_COUNT / 1000:.0f} mV and cannot be written as 16 bit.")
+    leads = len(LEADS)
+    wfdb.wrsamp(
+        name, fs=RATE, units=["mV"] * leads, sig_name=list(LEADS), d_signal=_digital(counts).T, fmt=["16"] * leads,
+        adc_gain=[GAIN] * leads, baseline=[0] * leads, write_dir=str(directory),
+    )  # fmt: skip
+
+
+def _digital(counts: Counts) -> NDArray[np.int64]:
+    """(12, 1000) half-counts, as written to the file."""
+    return np.rint(twelve_leads(counts) * HALVES).astype(np.int64)
+
+
+def _opaque_name(seed: int, number: int) -> str:
+    return np.random.default_rng([seed, number]).bytes(8).hex()

@@ -1,0 +1,160 @@
+"""One WFDB record: its samples in millivolts, or the reason why it cannot be used. Nothing but Refused leaves this module."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import wfdb
+from numpy.typing import NDArray
+
+from generator.errors import Refused
+from generator.leads import STORED, lead_name
+from generator.strip import SECONDS
+
+PER_MILLIVOLT = {"nv": 1e6, "uv": 1e3, "mv": 1.0, "v": 1e-3}  # units in one millivolt
+WHOLE_BELOW_SECONDS = 120  # a longer record is read around its middle only
+MARGIN_SECONDS = 1
+MOST_SAMPLES = 20_000_000  # that a header may announce for what is read: memory is set aside before the file is looked at
+EINTHOVEN_SHARE = 0.05  # II - I - III against the largest of the three (standard deviations): PTB-XL below 0.012, 39 of 40 LUDB above 0.09
+
+_CALIBRATION = re.compile(r"(?P<gain>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Leads:
+    """millivolts: (leads, samples). names: as the file writes them."""
+
+    millivolts: NDArray[np.float64]
+    names: list[str]
+    rate: float  # samples/s
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is checked before a sample is read."""
+
+    rate: float
+    samples: int | None  # None: the header leaves it open
+    units: list[str]  # one a signal, as written
+
+
+def read_leads(path: Path) -> Leads:
+    """The signals of the record at `path` (no extension), in mV.
+
+    Raises Refused: missing file, wrong header, unknown unit, truncated or unreadable samples, limb leads that contradict each other.
+    """
+    header = read_header(path)
+    record = _samples(path, header)
+    names = [name or "" for name in record.sig_name]
+    values = np.asarray(record.p_signal, dtype=np.float64).T  # (leads, samples)
+    needed = [i for i, name in enumerate(names) if lead_name(name) is not None]
+    for i in needed:
+        values[i] /= _per_millivolt(path, names[i], header.units[i])
+    leads = Leads(values[needed], [names[i] for i in needed], header.rate)
+    _refuse_doubled(path, leads)
+    _refuse_broken_triangle(path, leads)
+    return leads
+
+
+def read_digital(path: Path) -> tuple[NDArray[np.int64], list[str], list[float]]:
+    """The samples as stored, (leads, samples), with lead names and units per mV: for folders that we wrote ourselves. Raises Refused."""
+    header = read_header(path)
+    record = _samples(path, header, physical=False)
+    return np.asarray(record.d_signal, dtype=np.int64).T, [name or "" for name in record.sig_name], [float(gain) for gain in record.adc_gain]
+
+
+def read_header(path: Path) -> Header:
+    """Rate, length and units, checked. Where a header says nothing wfdb takes 200/mV and 250 samples/s, and of µV it keeps the V. Raises Refused."""
+    file = path.with_name(path.name + ".hea")
+    try:
+        text = file.read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        raise Refused("missing file", f"{file}: {error.strerror or error}. Import the folder with all its files.") from error
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines or len(lines[0]) < 3:
+        raise Refused("wrong header", f"{file}: the first line names no sampling rate. Export the record again.")
+    if "/" in lines[0][0]:
+        raise Refused("wrong header", f"{file}: a record of several segments. Export it as one segment.")
+    signals = _whole(file, "number of signals", lines[0][1])
+    try:
+        rate = float(re.split(r"[/(]", lines[0][2])[0])
+    except ValueError as error:
+        raise Refused("wrong header", f"{file}: sampling rate {lines[0][2]!r} is no number. Correct the header's first line.") from error
+    if not 0 < rate < 1e6:
+        raise Refused("wrong header", f"{file}: sampling rate {lines[0][2]} is impossible. Correct the header's first line.")
+    if len(lines) - 1 != signals or signals == 0:
+        raise Refused("wrong header", f"{file}: {signals} signals announced, {len(lines) - 1} described. Export the record again.")
+    samples = _whole(file, "number of samples", lines[0][3]) if len(lines[0]) > 3 else None
+    read = min(samples or 0, int(WHOLE_BELOW_SECONDS * rate)) * sum(_samples_a_frame(line) for line in lines[1:])
+    if read > MOST_SAMPLES:
+        raise Refused("wrong header", f"{file}: {read} samples to read, more than any ECG has. Correct rate and signals.")
+    return Header(rate, samples or None, [_unit(file, line) for line in lines[1:]])
+
+
+def _samples(path: Path, header: Header, physical: bool = True) -> wfdb.Record:
+    first, last = 0, None
+    if header.samples and header.samples > WHOLE_BELOW_SECONDS * header.rate:
+        half = int((SECONDS / 2 + MARGIN_SECONDS) * header.rate)
+        first, last = header.samples // 2 - half, header.samples // 2 + half
+    try:
+        record = wfdb.rdrecord(str(path), sampfrom=first, sampto=last, physical=physical)
+    except FileNotFoundError as error:
+        raise Refused("missing file", f"{error.filename or path}: no such file. Import the folder with all its files.") from error
+    except Exception as error:  # wfdb raises whatever its parsing trips over: each is a file that cannot be used
+        short = any(words in str(error) for words in ("cannot reshape", "not loaded correctly", "mismatched dimensions"))
+        if short:
+            raise Refused("truncated samples", f"{path}: fewer samples than the header says. Copy the record again.") from error
+        raise Refused("unreadable record", f"{path}: {type(error).__name__}: {error}. Export the record again.") from error
+    read = record.p_signal if physical else record.d_signal
+    if read is None or read.ndim != 2 or read.shape[1] != len(header.units):
+        raise Refused("unreadable record", f"{path}: no samples of {len(header.units)} signals. Export the record again.")
+    return record
+
+
+def _whole(file: Path, field: str, text: str) -> int:
+    if not text.isdecimal():
+        raise Refused("wrong header", f"{file}: {field} {text!r} is no whole number. Correct the header's first line.")
+    return int(text)
+
+
+def _samples_a_frame(line: list[str]) -> int:
+    several = re.match(r"\d+x(\d+)", line[1]) if len(line) > 1 else None
+    return int(several[1]) if several else 1
+
+
+def _unit(file: Path, line: list[str]) -> str:
+    calibration = _CALIBRATION.fullmatch(line[2]) if len(line) > 2 else None
+    if calibration is None or float(calibration["gain"]) == 0:
+        raise Refused("unknown unit", f"{file}: signal {line[-1]} has no gain, so its amplitude is unknown. Write the gain in units per mV.")
+    return calibration["unit"] or "mV"  # header(5): mV where no unit is written
+
+
+def _per_millivolt(path: Path, name: str, unit: str) -> float:
+    plain = unit.replace("µ", "u").replace("μ", "u").lower()
+    if plain not in PER_MILLIVOLT:
+        raise Refused("unknown unit", f"{path}: lead {name} is in {unit!r}. Give it in nV, uV, mV or V.")
+    return PER_MILLIVOLT[plain]
+
+
+def _refuse_doubled(path: Path, leads: Leads) -> None:
+    known = [lead_name(name) for name in leads.names]
+    for lead in STORED:
+        if known.count(lead) > 1:
+            raise Refused("wrong header", f"{path}: lead {lead} occurs {known.count(lead)} times. Keep one of each.")
+
+
+def _refuse_broken_triangle(path: Path, leads: Leads) -> None:
+    """II = I + III whatever the heart does (Einthoven); where it fails, gains or lead names are wrong, as in LUDB's normalised headers."""
+    row = {lead_name(name): samples for name, samples in zip(leads.names, leads.millivolts, strict=True)}
+    if not {"I", "II", "III"} <= row.keys():
+        return
+    largest = max(float(row[lead].std()) for lead in ("I", "II", "III"))
+    error = float((row["II"] - row["I"] - row["III"]).std())  # offsets differ between amplifiers and are no fault
+    if error > EINTHOVEN_SHARE * largest:
+        raise Refused(
+            "limb leads contradict each other",
+            f"{path}: II differs from I + III by {error:.2f} mV where the leads have {largest:.2f} mV. Correct gains or lead names in the header.",
+        )
