@@ -5,7 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, Text, TypeDecorator, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -122,7 +137,7 @@ class Drawing(Base):
     sampler: Mapped[str] = mapped_column(String(32))
     steps: Mapped[int]
     guidance: Mapped[float]
-    seed: Mapped[int]  # of the batch
+    seed: Mapped[int] = mapped_column(BigInteger)  # of the batch; below 2**63
     number: Mapped[int]  # of the strip in the batch
     conditions: Mapped[dict[str, Any]]  # heart rate and whatever else was chosen
     device: Mapped[str] = mapped_column(String(64))
@@ -137,7 +152,7 @@ class Rejection(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     checkpoint: Mapped[str] = mapped_column(String(64))
     rhythm: Mapped[str] = mapped_column(String(8))
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     number: Mapped[int]
     reason: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
@@ -154,7 +169,7 @@ class Study(Base):
     demo: Mapped[bool] = mapped_column(Boolean, default=False)
     protocol: Mapped[dict[str, Any]]
     protocol_hash: Mapped[str] = mapped_column(String(64))
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     created_by: Mapped[int] = mapped_column(ForeignKey("person.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
     frozen_at: Mapped[datetime | None]  # the first scored judgement

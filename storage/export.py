@@ -1,0 +1,134 @@
+"""Everything that is known of one unblinded study, read at once from one consistent state: for results and for the export bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from storage import judgements, studies, truth
+from storage.judgements import JudgementRow
+from storage.studies import CaseRow, PlacementRow, ReaderRow, RoundRow, StudyRow
+from storage.tables import AuditEntry, Drawing, ReadingCase, Recording, Rejection, Round, Strip, Study
+from storage.truth import Arm
+
+
+@dataclass(frozen=True)
+class RecordingRow:
+    """Where a strip of the real arm came from; `patient` is a hash, and the record's name in its collection is left out."""
+
+    strip_id: int
+    collection: str
+    patient: str
+    age: float | None
+    sex: str | None
+    rate: float  # samples/s of the file
+
+
+@dataclass(frozen=True)
+class DrawingRow:
+    strip_id: int
+    checkpoint: str
+    sampler: str
+    steps: int
+    guidance: float
+    seed: int
+    number: int
+    conditions: dict[str, Any]
+    device: str
+
+
+@dataclass(frozen=True)
+class RejectionRow:
+    checkpoint: str
+    rhythm: str
+    seed: int
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    id: int
+    at: datetime
+    person_id: int | None
+    action: str
+    subject: str
+    detail: dict[str, Any]
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """What results need: judgements are all revisions, in order of round, reader, position, revision; `sha256` and `arms` go by strip id."""
+
+    study: StudyRow
+    utility: dict[str, Any] | None
+    readers: list[ReaderRow]
+    rounds: list[RoundRow]
+    cases: list[CaseRow]
+    placements: list[PlacementRow]
+    judgements: list[JudgementRow]
+    arms: dict[int, Arm]
+    sha256: dict[int, str]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the bundle adds: where the strips came from, what was drawn and refused beside them, and the whole audit trail."""
+
+    recordings: list[RecordingRow]
+    drawings: list[DrawingRow]
+    rejections: list[RejectionRow]
+    audit: list[AuditRow]
+
+
+def study_data(session: Session, study_id: int) -> StudyData:
+    """Raises StorageError for an unknown study and before the study is unblinded."""
+    shown = select(Strip.id, Strip.sha256).where(Strip.id.in_(_shown(study_id)))
+    return StudyData(
+        study=studies.study(session, study_id),
+        utility=session.scalar(select(Study.utility).where(Study.id == study_id)),
+        readers=studies.readers(session, study_id),
+        rounds=studies.rounds(session, study_id),
+        cases=studies.cases(session, study_id),
+        placements=studies.placements(session, study_id),
+        judgements=judgements.of_study(session, study_id, every_revision=True),
+        arms=truth.arms_after_unblinding(session, study_id),
+        sha256={row.id: row.sha256 for row in session.execute(shown)},
+    )
+
+
+def provenance(session: Session, study_id: int) -> Provenance:
+    """Raises StorageError for an unknown study and before the study is unblinded: where a strip came from tells its arm."""
+    truth.arms_after_unblinding(session, study_id)
+    recorded = session.scalars(select(Recording).where(Recording.strip_id.in_(_shown(study_id))).order_by(Recording.strip_id))
+    recordings = [RecordingRow(row.strip_id, row.collection, row.patient, row.age, row.sex, row.rate) for row in recorded]
+    drawn = session.scalars(select(Drawing).where(Drawing.strip_id.in_(_shown(study_id))).order_by(Drawing.strip_id))
+    names = DrawingRow.__dataclass_fields__
+    drawings = [DrawingRow(**{name: getattr(row, name) for name in names}) for row in drawn]
+    batches = sorted({(row.checkpoint, row.seed) for row in drawings})
+    refused = session.scalars(
+        select(Rejection).where(tuple_(Rejection.checkpoint, Rejection.seed).in_(batches)).order_by(Rejection.seed, Rejection.number, Rejection.id)
+    )
+    rejections = [RejectionRow(row.checkpoint, row.rhythm, row.seed, row.number, row.reason) for row in refused]
+    audit = [_audit_row(entry) for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
+    return Provenance(recordings, drawings, rejections, audit)
+
+
+def trail(session: Session, subject: str, action: str) -> list[AuditRow]:
+    """The audit entries of one kind about one thing, oldest first."""
+    entries = select(AuditEntry).where(AuditEntry.subject == subject, AuditEntry.action == action).order_by(AuditEntry.id)
+    return [_audit_row(entry) for entry in session.scalars(entries)]
+
+
+def _audit_row(entry: AuditEntry) -> AuditRow:
+    return AuditRow(**{name: getattr(entry, name) for name in AuditRow.__dataclass_fields__})
+
+
+def _shown(study_id: int) -> Any:
+    return select(ReadingCase.strip_id).join(Round, Round.id == ReadingCase.round_id).where(Round.study_id == study_id)

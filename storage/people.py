@@ -1,0 +1,145 @@
+"""People, their sites, their sign-ins, and the failed ones. Knows nothing of roles' rights or of how a password is hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from storage.errors import StorageError
+from storage.tables import FailedSignIn, Person, SignIn, Site, now
+
+
+@dataclass(frozen=True)
+class NewPerson:
+    username: str
+    name: str
+    role: str
+    site: str | None
+
+
+@dataclass(frozen=True)
+class PersonRow:
+    id: int
+    username: str
+    name: str
+    role: str
+    site: str | None  # the hospital's name
+    demo: bool
+    active: bool
+
+
+def add(session: Session, new: NewPerson, *, password_hash: str | None, demo: bool = False) -> int:
+    """A new person's id. A site that is not known yet comes into being with its first person. Raises StorageError if the user name is taken."""
+    if session.scalar(select(Person.id).where(Person.username == new.username)) is not None:
+        raise StorageError(f"The user name {new.username!r} is taken. Choose another.")
+    person = Person(username=new.username, name=new.name, role=new.role, site_id=_site(session, new.site), password_hash=password_hash, demo=demo)
+    session.add(person)
+    session.flush()
+    return person.id
+
+
+def by_id(session: Session, person_id: int) -> PersonRow | None:
+    return _one(session, _people().where(Person.id == person_id))
+
+
+def by_username(session: Session, username: str) -> PersonRow | None:
+    return _one(session, _people().where(Person.username == username))
+
+
+def signed_in(session: Session, token_sha256: str) -> PersonRow | None:
+    """Who holds this token now: not ended, not expired, the person still active. One query by primary key."""
+    query = _people().join(SignIn, SignIn.person_id == Person.id)
+    return _one(session, query.where(SignIn.token_sha256 == token_sha256, SignIn.ended_at.is_(None), SignIn.expires_at > now(), Person.active))
+
+
+def everybody(session: Session, *, site: str | None = None, demo: bool | None = None) -> list[PersonRow]:
+    """Active people by name; of one site, of the demo or not, where given."""
+    query = _people().where(Person.active)
+    if site is not None:
+        query = query.where(Site.name == site)
+    if demo is not None:
+        query = query.where(Person.demo == demo)
+    return [PersonRow(*row) for row in session.execute(query.order_by(Person.name, Person.id))]
+
+
+def sites(session: Session) -> list[str]:
+    return list(session.scalars(select(Site.name).order_by(Site.name)))
+
+
+def nobody_yet(session: Session) -> bool:
+    return session.scalar(select(Person.id).limit(1)) is None
+
+
+def real_person_exists(session: Session) -> bool:
+    return session.scalar(select(Person.id).where(Person.demo.is_(False)).limit(1)) is not None
+
+
+def password_hash(session: Session, username: str) -> tuple[int, str] | None:
+    """Id and password hash of an active person who has a password."""
+    row = session.execute(select(Person.id, Person.password_hash).where(Person.username == username, Person.active)).one_or_none()
+    return (row[0], row[1]) if row and row[1] is not None else None
+
+
+def set_password_hash(session: Session, person_id: int, password_hash: str) -> None:
+    session.execute(update(Person).where(Person.id == person_id).values(password_hash=password_hash))
+
+
+def close_demo(session: Session) -> None:
+    """Demo people become inactive and their sign-ins end; what they read stays."""
+    demo_ids: Sequence[int] = session.scalars(select(Person.id).where(Person.demo)).all()
+    session.execute(update(SignIn).where(SignIn.person_id.in_(demo_ids), SignIn.ended_at.is_(None)).values(ended_at=now()))
+    session.execute(update(Person).where(Person.id.in_(demo_ids)).values(active=False))
+
+
+def start_sign_in(session: Session, person_id: int, token_sha256: str, expires_at: datetime) -> None:
+    session.add(SignIn(token_sha256=token_sha256, person_id=person_id, expires_at=expires_at))
+    session.flush()
+
+
+def end_sign_in(session: Session, token_sha256: str) -> int | None:
+    """Ends it and returns whose it was; None if it was not open."""
+    open_one: tuple[ColumnElement[bool], ...] = (SignIn.token_sha256 == token_sha256, SignIn.ended_at.is_(None))
+    person_id = session.scalar(select(SignIn.person_id).where(*open_one))
+    session.execute(update(SignIn).where(*open_one).values(ended_at=now()))
+    return person_id
+
+
+def failures_since(session: Session, username: str, since: datetime) -> int:
+    return session.scalar(select(func.count()).select_from(FailedSignIn).where(FailedSignIn.username == username, FailedSignIn.at > since)) or 0
+
+
+def note_failure(session: Session, username: str, *, forget_before: datetime) -> None:
+    """Counts one failure and drops those too old to count, of everybody: guessing must not fill the disk."""
+    session.execute(delete(FailedSignIn).where(FailedSignIn.at <= forget_before))
+    session.add(FailedSignIn(username=username))
+    session.flush()
+
+
+def forget_failures(session: Session, username: str) -> None:
+    session.execute(delete(FailedSignIn).where(FailedSignIn.username == username))
+
+
+def _people() -> Select[int, str, str, str, str | None, bool, bool]:
+    columns = select(Person.id, Person.username, Person.name, Person.role, Site.name, Person.demo, Person.active)
+    return columns.join(Site, Person.site_id == Site.id, isouter=True)
+
+
+def _one(session: Session, query: Select[int, str, str, str, str | None, bool, bool]) -> PersonRow | None:
+    row = session.execute(query).one_or_none()
+    return PersonRow(*row) if row else None
+
+
+def _site(session: Session, name: str | None) -> int | None:
+    if name is None:
+        return None
+    known = session.scalar(select(Site.id).where(func.lower(Site.name) == name.lower()))  # "Charité" and "charité" are one hospital
+    if known is not None:
+        return known
+    site = Site(name=name)
+    session.add(site)
+    session.flush()
+    return site.id
