@@ -1,0 +1,216 @@
+"""The export of an unblinded study: one zip with everything that it takes to check its results, the same bytes each time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+from storage import audit, export
+from storage.database import Database
+from storage.export import Provenance, StudyData
+from study.bundle_dictionary import data_dictionary
+from study.judgements import judgement_table, reader_codes
+from study.people import Person
+from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, RHYTHM_ANSWERS, SCALE
+from study.results import TABLES, Results, results_of, unblinded
+from study.roles import Action, demand
+
+EXPORTED = "study exported"
+
+
+def bundle(db: Database, person: Person, study_id: int) -> tuple[str, bytes]:
+    """File name (with a hash of the content) and content of the zip; the audit trail notes who took it out.
+
+    Raises NotAllowed, and StudyError while the study is blind: nothing leaves before. Readers are in it by code, never by name.
+    """
+    demand(person, Action.EXPORT)
+    data = unblinded(db, person, study_id)
+    with db.read() as session:
+        origin = export.provenance(session, study_id)
+    content = zipped(bundle_files(data, origin))
+    digest = hashlib.sha256(content).hexdigest()
+    with db.write() as session:
+        if not _noted(export.trail(session, f"study {study_id}", EXPORTED), person, digest):
+            audit.append(session, person.id, EXPORTED, f"study {study_id}", {"sha256": digest})
+    slug = re.sub(r"[^a-z0-9]+", "-", data.study.title.lower()).strip("-")[:40] or f"study-{study_id}"
+    return f"blindstrip-{'demo-' if data.study.demo else ''}{slug}-{digest[:12]}.zip", content
+
+
+def bundle_files(data: StudyData, origin: Provenance) -> dict[str, str]:
+    """Name -> text of every file of the bundle, checksums last."""
+    found = results_of(data)
+    tables = {f"{name}.csv": table for name, table in _records(data, origin).items()}
+    tables |= {f"results/{name}.csv": getattr(found, name) for name in TABLES}
+    tables["results/readers.csv"] = found.readers.drop(columns="name")
+    tables["data_dictionary.csv"] = data_dictionary({name: _with_study(table, data) for name, table in tables.items()})
+    texts = {name: _csv(_with_study(table, data)) for name, table in tables.items()}
+    texts |= {"protocol.json": _json(_protocol(data)), "seeds.json": _json(_seeds(data)), "README.txt": _readme(found)}
+    texts |= {name: (files("study") / "bundle_files" / name).read_text(encoding="utf-8") for name in ("recompute.py", "recompute.R")}
+    sums = "".join(f"{hashlib.sha256(texts[name].encode()).hexdigest()}  {name}\n" for name in sorted(texts))
+    return {**texts, "checksums.sha256": sums}
+
+
+def zipped(texts: dict[str, str]) -> bytes:
+    """A zip whose bytes depend on the texts alone: names in order, no moments, no users."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(texts):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, 0o644 << 16
+            archive.writestr(entry, texts[name])
+    return buffer.getvalue()
+
+
+# ---- the tables ----
+
+
+def _records(data: StudyData, origin: Provenance) -> dict[str, pd.DataFrame]:
+    codes, numbers = reader_codes(data), {case.id: case.code for case in data.cases}
+    judgements = judgement_table(data)
+    judgements["cues"] = ["; ".join(cues) for cues in judgements["cues"]]
+    for column in ("shown_at", "submitted_at"):
+        judgements[column] = [_moment(at) for at in judgements[column]]
+    judgements = judgements.drop(columns="protocol_hash").rename(columns=_column)
+    cases = pd.DataFrame(
+        [
+            {
+                "round": case.round_number,
+                "case": case.code,
+                "number": case.id - min(other.id for other in data.cases if other.round_id == case.round_id) + 1,
+                "role": case.role,
+                "repeat_of": numbers.get(case.repeat_of or 0),
+                "strip_sha256": data.sha256[case.strip_id],
+                "label": case.rhythm,
+                "arm": data.arms[case.strip_id].arm,
+                "stand_in": data.arms[case.strip_id].stand_in,
+            }
+            for case in data.cases
+        ]
+    )
+    rounds = {opened.id: opened.number for opened in data.rounds}
+    placements = [
+        {"round": rounds[row.round_id], "reader": codes[row.reader_id], "case": numbers[row.case_id], "position": row.position}
+        for row in data.placements
+    ]
+    readers = [{"reader": codes[reader.id], "person": reader.id, "site": reader.site} for reader in data.readers]
+    drawings = [
+        {
+            "strip_sha256": data.sha256[row.strip_id],
+            **{name: getattr(row, name) for name in ("checkpoint", "sampler", "steps", "guidance", "seed", "number")},
+            "conditions": _canonical(row.conditions),
+            "device": row.device,
+        }
+        for row in origin.drawings
+    ]
+    recordings = [
+        {"strip_sha256": data.sha256[row.strip_id], **{name: getattr(row, name) for name in ("collection", "patient", "age", "sex", "rate")}}
+        for row in origin.recordings
+    ]
+    rejections = [{name: getattr(row, name) for name in ("checkpoint", "rhythm", "seed", "number", "reason")} for row in origin.rejections]
+    return {
+        "judgements": judgements,
+        "cases": cases,
+        "readers": _frame(readers, ("reader", "person", "site")).sort_values("reader"),
+        "placements": _frame(placements, ("round", "reader", "case", "position")).sort_values(["round", "reader", "position"]),
+        "drawings": _frame(drawings, ("strip_sha256", "checkpoint", "sampler", "steps", "guidance", "seed", "number", "conditions", "device")),
+        "recordings": _frame(recordings, ("strip_sha256", "collection", "patient", "age", "sex", "rate")),
+        "rejections": _frame(rejections, ("checkpoint", "rhythm", "seed", "number", "reason")),
+        "audit": _audit(data, origin),
+    }
+
+
+def _audit(data: StudyData, origin: Provenance) -> pd.DataFrame:
+    """The trail up to this study's last entry (exports aside, or each export would change the next), other entries' content withheld."""
+    own = {f"study {data.study.id}"} | {f"round {opened.id}" for opened in data.rounds} | {f"case {case.code}" for case in data.cases}
+    last = max((entry.id for entry in origin.audit if entry.subject in own and entry.action != EXPORTED), default=0)
+    rows = []
+    for entry in origin.audit:
+        if entry.id <= last:
+            shown = {"at": entry.at.astimezone(UTC).isoformat(timespec="microseconds"), "person": entry.person_id, "action": entry.action}
+            shown |= {"subject": entry.subject, "detail": _canonical(entry.detail)}
+            hidden = dict.fromkeys(shown)
+            rows.append({"entry": entry.id, **(shown if entry.subject in own else hidden), "previous": entry.previous, "hash": entry.hash})
+    return _frame(rows, ("entry", "at", "person", "action", "subject", "detail", "previous", "hash")).astype({"person": "Int64"})
+
+
+def _protocol(data: StudyData) -> dict[str, Any]:
+    form = {"scale": SCALE, "rhythm": RHYTHM_ANSWERS, "morphology": MORPHOLOGY_ITEMS, "morphology answers": MORPHOLOGY_ANSWERS, "cues": CUES}
+    study = {"title": data.study.title, "demo": data.study.demo, "created_at": data.study.created_at, "frozen_at": data.study.frozen_at}
+    return {**study, "unblinded_at": data.study.unblinded_at, "rules": data.study.protocol, "form": form, "protocol_hash": data.study.protocol_hash}
+
+
+def _seeds(data: StudyData) -> dict[str, Any]:
+    rounds = [{"round": opened.number, "opened_at": opened.opened_at, "plan": opened.plan, "leak gate": opened.leak} for opened in data.rounds]
+    return {"demo": data.study.demo, "study": data.study.seed, "rounds": rounds, "utility": None if data.utility is None else data.utility["seed"]}
+
+
+def _readme(found: Results) -> str:
+    template = (files("study") / "bundle_files" / "README.txt").read_text(encoding="utf-8")
+    notes = "\nWhat the figures rest on:\n" + "".join(f"- {note}\n" for note in found.notes)
+    return template.format(
+        title=found.title,
+        underline="=" * len(found.title),
+        demo="DEMO: the 'real' strips were drawn by a simulator, readers may be simulated. Nothing here says anything about ECGs or readers.\n\n"
+        if found.demo
+        else "",
+        version=version("blindstrip"),
+        unblinded=found.unblinded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
+        protocol_hash=found.protocol_hash,
+        notes=notes,
+    )
+
+
+# ---- how a table becomes text ----
+
+
+def _with_study(table: pd.DataFrame, data: StudyData) -> pd.DataFrame:
+    first = pd.DataFrame({"demo": data.study.demo, "protocol_hash": data.study.protocol_hash}, index=table.index)
+    return pd.concat([first, table], axis=1)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    plain = table.astype(object).map(_cell)
+    text = plain.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+    assert isinstance(text, str)
+    return text
+
+
+def _cell(value: Any) -> Any:
+    if value is True or value is False:
+        return str(value).upper()
+    if isinstance(value, str) and value[:1] in tuple("=+-@\t\r"):
+        return "'" + value
+    return value
+
+
+def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def _column(name: str) -> str:
+    return name.lower().replace(" ", "_")
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=lambda at: _moment(at)) + "\n"
+
+
+def _noted(trail: list[export.AuditRow], person: Person, digest: str) -> bool:
+    return any(entry.person_id == person.id and entry.detail.get("sha256") == digest for entry in trail)

@@ -1,0 +1,136 @@
+"""The data dictionary of the bundle: type, unit and meaning of every column of every table. A column without an entry cannot be exported."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+_EVERYWHERE = {
+    "demo": ("yes/no", "", "TRUE: a demo study; its real arm was drawn by a simulator and its readers may be simulated"),
+    "protocol_hash": ("text", "SHA-256", "the protocol under which the study was read: rules and words of the form"),
+    "round": ("whole number", "", "number of the round in the study, from 1"),
+    "site": ("text", "", "hospital of the reader"),
+    "reader": ("text", "", "code of the reader"),
+    "case": ("text", "", "random code of the case, its only name while the study was blind"),
+    "role": ("text", "", "scored: counts in accuracy; repeat: a scored case's strip again; control; practice"),
+    "repeat_of": ("text", "", "code of the case whose strip is shown again; empty if none"),
+    "position": ("whole number", "", "place of the case in this reader's order, from 1"),
+    "strip_sha256": ("text", "SHA-256", "the strip's samples, int16 little-endian (8 leads, 1000 samples)"),
+    "arm": ("text", "", "the truth: real (recorded from a patient) or synthetic (drawn by the generator)"),
+    "stand_in": ("yes/no", "", "TRUE: a simulator's strip in a recording's place (demo studies only)"),
+    "label": ("text", "", "rhythm that the recording was labelled with or the generator asked for: NSR or AF"),
+    "checkpoint": ("text", "SHA-256", "the generator's configuration and weights"),
+    "seed": ("whole number", "", "seed of the batch"),
+}
+
+_ITEM = ("text", "", "plausible, implausible or cannot judge")
+
+_FIGURE = {
+    "group": ("text", "", "whose readings: all, site, between sites (pairs of readers from different sites), reader"),
+    "name": ("text", "", "which site or reader; all"),
+    "site": ("text", "", "the hospital, where the group is a site or a reader"),
+    "rhythm": ("text", "", "strips counted: all, or those labelled NSR or AF"),
+    "item": ("text", "", "question of the form"),
+    "arm": ("text", "", "strips counted: all, real, synthetic; synthetic - real: the difference"),
+    "cue": ("text", "", "what gave the strip away"),
+    "figure": ("text", "", "name of the figure"),
+    "value": ("number", "see unit", "empty where undefined: see reason"),
+    "low": ("number", "see unit", "lower end of the interval (95 % unless method says otherwise)"),
+    "high": ("number", "see unit", "upper end of the interval"),
+    "unit": ("text", "", "unit of value, low and high"),
+    "n": ("whole number", "see counted", "observations that the figure rests on"),
+    "counted": ("text", "", "what n counts"),
+    "method": ("text", "", "formula and interval"),
+    "reason": ("text", "", "why a value or an interval is empty"),
+}
+
+_TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
+    "judgements.csv": {
+        "revision": ("whole number", "", "1 for the first answer; a correction is a row of its own with the next number"),
+        "latest": ("yes/no", "", "TRUE on the revision that counts"),
+        "realism": ("whole number", "", "1 definitely real, 2 probably, 3 possibly real, 4 possibly, 5 probably, 6 definitely synthetic"),
+        "called_synthetic": ("yes/no", "", "TRUE for realism 4 to 6"),
+        "rhythm": ("text", "", "the reader's answer: NSR, AF, other, unsure"),
+        "p_wave": _ITEM,
+        "pr_interval": _ITEM,
+        "qrs_complex": _ITEM,
+        "st_segment": _ITEM,
+        "t_wave": _ITEM,
+        "qt_interval": _ITEM,
+        "cues": ("text", "", "cues named, separated by '; '"),
+        "comment": ("text", "", "free text of the reader"),
+        "shown_at": ("moment", "UTC, ISO 8601", "when the server sent the strip"),
+        "submitted_at": ("moment", "UTC, ISO 8601", "when the answer was stored"),
+        "seconds": ("number", "s", "from shown_at to submitted_at, interruptions included"),
+    },
+    "cases.csv": {"number": ("whole number", "", "number of the case in its round, from 1, as readers' orders are drawn from")},
+    "readers.csv": {"person": ("whole number", "", "number of the reader in the audit trail and in the seed of the reader's order")},
+    "placements.csv": {},
+    "drawings.csv": {
+        "sampler": ("text", "", "sampling algorithm"),
+        "steps": ("whole number", "", "evaluations of the network"),
+        "guidance": ("number", "", "weight of classifier-free guidance; 1: none"),
+        "number": ("whole number", "", "number of the strip in its batch, from 0"),
+        "conditions": ("JSON", "", "what the strip was drawn to: heart rate (1/min) and the like"),
+        "device": ("text", "", "kind of processor: the same seed gives the same strip on the same kind"),
+    },
+    "recordings.csv": {
+        "collection": ("text", "", "data set that the recording came from; simulator: a stand-in"),
+        "patient": ("text", "hash", "same patient, same value"),
+        "age": ("number", "years", "as the collection gives it; empty if it does not"),
+        "sex": ("text", "", "as the collection gives it; empty if it does not"),
+        "rate": ("number", "samples/s", "of the file, before it was brought to 100"),
+    },
+    "rejections.csv": {
+        "rhythm": ("text", "", "rhythm asked for: NSR or AF"),
+        "number": ("whole number", "", "number of the sample in its batch, from 0"),
+        "reason": ("text", "", "why the canonical form refused the sample"),
+    },
+    "audit.csv": {
+        "entry": ("whole number", "", "number of the entry, without gaps"),
+        "at": ("moment", "UTC, ISO 8601", "when; empty where the entry concerns something else than this study"),
+        "person": ("whole number", "", "who did it; empty: the program, or withheld"),
+        "action": ("text", "", "what was done"),
+        "subject": ("text", "", "to what"),
+        "detail": ("JSON", "", "with what"),
+        "previous": ("text", "SHA-256", "hash of the entry before"),
+        "hash": ("text", "SHA-256", "of the JSON list entry, at, person, action, subject, detail, previous"),
+    },
+    "results/readers.csv": {
+        "readings": ("whole number", "", "scored cases read"),
+        "repeats": ("whole number", "", "repeated cases read"),
+    },
+    "results/verdicts.csv": _FIGURE
+    | {
+        "margin": ("number", "proportion", "of the protocol: accuracy from 0.5 - margin to 0.5 + margin counts as chance"),
+        "outcome": ("text", "", "equivalent to chance within the margin, better than chance, worse than chance, undecided"),
+        "sentence": ("text", "", "the verdict in words"),
+        "low": ("number", "see unit", "lower end of the 90 % interval that two one-sided tests at 5 % correspond to"),
+        "high": ("number", "see unit", "upper end of the 90 % interval"),
+    },
+    **{f"results/{name}.csv": _FIGURE for name in ("realism", "agreement", "repeats", "rhythm", "morphology", "times", "cues")},
+    "results/utility.csv": _FIGURE
+    | {
+        "experiment": ("text", "", "TSTR, TRTS, TRTR, TSTS"),
+        "meaning": ("text", "", "the experiment in words"),
+        "classifier": ("text", "", "kind of classifier"),
+    },
+    "data_dictionary.csv": {
+        "file": ("text", "", "table of the bundle"),
+        "column": ("text", "", "column of that table"),
+        "type": ("text", "", "whole number, number, text, yes/no (TRUE, FALSE), moment, JSON"),
+        "unit": ("text", "", "unit; empty where there is none"),
+        "meaning": ("text", "", "what the column says"),
+    },
+}
+
+
+def data_dictionary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a column of every table, and of itself: file, column, type, unit, meaning. Raises KeyError for a column that has no entry."""
+    columns = {name: list(table.columns) for name, table in tables.items()}
+    columns["data_dictionary.csv"] = ["demo", "protocol_hash", *_TABLES["data_dictionary.csv"]]
+    rows = []
+    for name in sorted(columns):
+        for column in columns[name]:
+            kind, unit, meaning = _TABLES[name].get(column) or _EVERYWHERE[column]
+            rows.append({"file": name, "column": column, "type": kind, "unit": unit, "meaning": meaning})
+    return pd.DataFrame(rows)

@@ -1,0 +1,313 @@
+"""The command line: everything the screens do, for scripts and servers.
+
+Under --json a command answers with one JSON object on standard output; messages and progress go to standard error. Exit status 0, or 2 with a
+sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
+from study import commands
+from study.errors import Problems
+from study.protocol import QUESTION_ORDERS, Protocol
+from study.results import TABLES
+from study.roles import Role
+from study.rounds import RoundPlan
+
+Command = Callable[[argparse.Namespace], dict[str, Any]]
+
+FAILED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    try:
+        given = parser().parse_args(arguments)
+        with redirect_stdout(sys.stderr):  # what a library prints is not the answer
+            answer = given.run(given)
+        print(json.dumps(answer, allow_nan=False, default=_plain) if given.json else _in_words(answer), flush=True)
+    except (_WrongArguments, *Problems) as error:
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        return _failed("stopped. What was stored before stays; the same command goes on or begins again.")
+    except BrokenPipeError:  # whoever read the answer has seen enough: nothing more to write to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        return _failed(f"{error.filename or 'The system'}: {error.strerror or error}. Check that it is there, yours to use, and has room.")
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        return _failed(f"{type(error).__name__}: {error}. This is a fault of blindstrip: report it with what `python -X dev -m study.cli ...` says.")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their arguments."""
+    top = _Parser(prog="blindstrip", description="Blind reading of real and synthetic 12-lead ECGs.")
+    adder = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _strips(adder)
+    _people(adder)
+    _studies(adder)
+    _rounds(adder)
+    _after_unblinding(adder)
+    _command(adder, "demo", commands.make_demo, "make the demo in an empty database")
+    _command(adder, "verify", commands.verify, "check that nothing in the audit trail was changed")
+    return top
+
+
+# ---- the commands ----
+
+
+def _strips(adder: Any) -> None:
+    one = _command(adder, "import", commands.import_recordings, "bring recordings into the database")
+    one.add_argument("directory", type=Path, help="PTB-XL, MIMIC-IV-ECG, or any folder of WFDB records with a table record,rhythm[,patient]")
+    _labels(one)
+
+    one = _command(adder, "train", commands.train, "train a checkpoint; after an interruption the same command goes on")
+    _folders(one, "--records")
+    _labels(one)
+    _folds(one, "--folds", "to train on")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
+    one.add_argument("--minutes", type=_minutes, required=True, help="to train in all: earlier runs into the folder count")
+    _device(one)
+    _seed(one)
+
+    standard = DrawRequest(rhythm=RHYTHMS[0], n=1, seed=0)
+    one = _command(adder, "sample", commands.sample, "draw strips into a folder: WFDB records under opaque names, and a manifest.json")
+    one.add_argument("--rhythm", choices=RHYTHMS, required=True)
+    one.add_argument("--n", type=int, required=True, help="strips")
+    one.add_argument("--seed", type=int, required=True, help="0 or more; the same seed gives the same strips")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or a new one")
+    _option(one, "--steps", standard.steps, "network evaluations a strip, {} to {}".format(*STEP_LIMITS))
+    _option(one, "--sampler", standard.sampler, "dpm++2m is fast, ddpm the published one", choices=SAMPLERS)
+    _option(one, "--guidance", standard.guidance, "classifier-free guidance; 1 is none")
+    one.add_argument("--heart-rate", type=float, help="beats/min, {} to {} (default: as the rhythm has it)".format(*HEART_RATE_LIMITS))
+    _checkpoint(one)
+    _device(one)
+
+    one = _command(adder, "utility", commands.utility, "what strips are worth to a classifier: TRTR, TSTR, TRTS, TSTS")
+    _folders(one, "--train-real")
+    _folds(one, "--train-folds", "of --train-real")
+    _folders(one, "--test-real")
+    _folds(one, "--test-folds", "of --test-real")
+    _folders(one, "--synthetic", nargs="+")
+    _seed(one)
+
+    one = _command(adder, "leak", commands.leak, "whether the format of strips gives the arms away")
+    _folders(one, "--real", nargs="+")
+    _folders(one, "--synthetic", nargs="+")
+    one.add_argument("--n", type=_whole(2), help="strips of each arm, half of each rhythm, chosen by the seed (default: all)")
+    _seed(one)
+
+
+def _people(adder: Any) -> None:
+    group = _group(adder, "people", "who may sign in")
+    one = _command(group, "add", commands.add_person, "add somebody; the first is the administrator")
+    one.add_argument("newcomer", metavar="USERNAME", help="what they sign in with")
+    one.add_argument("--name", required=True)
+    _option(one, "--role", Role.READER.value, "what they may do", choices=[role.value for role in Role])
+    one.add_argument("--site", help="hospital; readers need one")
+    one.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password (default: it is asked for)")
+    _as(one)
+    _as(_command(group, "list", commands.list_people, "everybody who may sign in"))
+
+
+def _studies(adder: Any) -> None:
+    standard = Protocol()
+    group = _group(adder, "study", "studies")
+    one = _command(group, "create", commands.create_study, "set up a study")
+    one.add_argument("title")
+    one.add_argument("--readers", nargs="+", default=[], metavar="USERNAME", help="who read it (default: added later)")
+    _option(one, "--margin", standard.margin, "of equivalence to chance: 0.1 is an accuracy of 40 %% to 60 %%")
+    _option(one, "--question-order", standard.question_order, "of the form", choices=QUESTION_ORDERS)
+    _option(one, "--min-repeat-distance", standard.min_repeat_distance, "cases from a case to its repeat, at least")
+    _option(one, "--washout-days", standard.washout_days, "between rounds")
+    _as(one)
+    _as(_command(group, "list", commands.list_studies, "all studies with their progress"))
+    _as(_study(_command(group, "show", commands.show_study, "rounds and progress of a study; never accuracy")))
+    _as(_study(_command(group, "utility", commands.study_utility, "classifier utility of an unblinded study's strips, kept with its results")))
+
+
+def _rounds(adder: Any) -> None:
+    plan = RoundPlan()
+    group = _group(adder, "round", "rounds")
+    one = _study(_command(group, "open", commands.open_round, "draw, choose, pass the leak gate, and open a round"))
+    _option(one, "--cases", plan.cases, "that each reader reads, repeats included")
+    _option(one, "--synthetic-share", plan.synthetic_share, "of the scored cases")
+    _option(one, "--af-share", plan.af_share, "of the scored cases, in both arms alike")
+    _option(one, "--repeat-share", plan.repeat_share, "of the cases")
+    one.add_argument("--washout-days", type=int, help="since the last round (default: the protocol's)")
+    _option(one, "--steps", plan.steps, "network evaluations a strip")
+    _checkpoint(one)
+    one.add_argument("--seed", type=int, help="0 or more (default: a random one, kept with the round)")
+    one.add_argument("--check", action="store_true", help="only say what the round would come to")
+    _as(one)
+
+
+def _after_unblinding(adder: Any) -> None:
+    group = _group(adder, "unblind", "unblinding: by two people, logged, for good")
+    one = _study(_command(group, "ask", commands.ask_unblinding, "the first of two"))
+    one.add_argument("--reason", help="needed where not every case has been read")
+    _as(one)
+    _as(_study(_command(group, "confirm", commands.confirm_unblinding, "the second of two")))
+    one = _study(_command(adder, "results", commands.results, "what the answers show"))
+    one.add_argument("--table", action="append", choices=TABLES, metavar="NAME", help=f"{', '.join(TABLES)}; may be given again (default: all)")
+    _as(one)
+    one = _study(_command(adder, "export", commands.export, "the bundle: one zip for statistician and reviewer"))
+    one.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the zip (default: this one)")
+    _as(one)
+
+
+# ---- what commands share ----
+
+
+class _WrongArguments(Exception):
+    """Arguments that make no command."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _WrongArguments(f"{message}. See: {self.prog} --help")
+
+
+def _command(adder: Any, name: str, run: Command, what: str) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = adder.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+    one.set_defaults(run=run)
+    one.add_argument("--json", action="store_true", help="answer with one JSON object")
+    one.add_argument("--db", metavar="URL", help="database (default: BLINDSTRIP_DATABASE, else SQLite under ~/.local/share/blindstrip)")
+    return one
+
+
+def _group(adder: Any, name: str, what: str) -> Any:
+    return adder.add_parser(name, help=what).add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+
+def _option(one: argparse.ArgumentParser, flag: str, default: Any, what: str, **more: Any) -> None:
+    one.add_argument(flag, type=type(default), default=default, help=f"{what} (default: {default})", **more)
+
+
+def _study(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    one.add_argument("study", metavar="STUDY", help="its title or number")
+    return one
+
+
+def _as(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--as", dest="username", metavar="USERNAME", help="who asks (default: the only administrator, else the only coordinator)")
+
+
+def _folders(one: argparse.ArgumentParser, flag: str, **more: Any) -> None:
+    one.add_argument(flag, type=Path, required=True, metavar="DIR", help="WFDB records with labels.csv, PTB-XL, or what `sample` wrote", **more)
+
+
+def _labels(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--labels", type=Path, metavar="CSV", help="table of labels (default: the one in the folder)")
+
+
+def _folds(one: argparse.ArgumentParser, flag: str, what: str) -> None:
+    one.add_argument(flag, type=_range, metavar="FOLDS", help=f"PTB-XL folds {what}, such as 9 or 1-8 (default: all)")
+
+
+def _checkpoint(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--checkpoint", type=Path, metavar="DIR", help="folder (default: BLINDSTRIP_CHECKPOINT, else the one that ships)")
+
+
+def _device(one: argparse.ArgumentParser) -> None:
+    _option(one, "--device", "auto", "auto, cpu, cuda, cuda:1 ...")
+
+
+def _seed(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--seed", type=_whole(0), default=0, help="(default: 0)")
+
+
+# ---- arguments and answers as text ----
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {low} or more")
+        return int(text)
+
+    return whole
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return minutes
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a fold nor a range such as 1-8")
+    return range(int(first), int(last or first) + 1)
+
+
+def _failed(message: str) -> int:
+    print(f"blindstrip: {' '.join(message.split())}", file=sys.stderr)
+    return FAILED
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    raise TypeError(f"{type(value).__name__} in a command's answer")
+
+
+def _in_words(value: dict[str, Any] | list[Any], indent: str = "") -> str:
+    """For people: a line a fact, what belongs together indented, records of one kind as a table."""
+    if isinstance(value, dict):
+        return "\n".join(_fact(name.replace("_", " "), one, indent) for name, one in value.items())
+    if isinstance(value, list) and all(isinstance(one, dict) and not any(isinstance(cell, dict) for cell in one.values()) for one in value):
+        return "\n".join(indent + line for line in _table(value))
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        return f"\n{indent}--\n".join(_in_words(one, indent) for one in value)
+    return "\n".join(f"{indent}- {_shown(one)}" for one in value)
+
+
+def _fact(name: str, value: Any, indent: str) -> str:
+    if value and (isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], (dict, str)))):
+        return f"{indent}{name}:\n{_in_words(value, indent + '  ')}"
+    return f"{indent}{name}: {_shown(value)}"
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[name.replace("_", " ") for name in names], *([_shown(row.get(name)) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _shown(value: Any) -> str:
+    if value is None or (isinstance(value, (dict, list)) and not value):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Recordings come in: from a folder, or from a zip that somebody uploads. What cannot be used is counted by reason and named; the rest goes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from generator.errors import Refused
+from generator.recordings import Candidate, Recording, find, read_all
+from generator.strip import strip_hash, to_bytes
+from storage import audit, strips
+from storage.database import Database
+from study.errors import Cancelled, StudyError
+from study.people import Person
+from study.roles import Action, demand
+from study.uploads import unpack_zip
+
+__all__ = ["Intake", "import_recordings", "unpack_zip"]
+
+BATCH = 100  # recordings in one transaction: the write lock is held while they are stored, not while they are read
+OTHER_RHYTHM = "in the database with the other rhythm"
+
+Progress = Callable[[int, int], None]  # done, total
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What became of the recordings of a folder."""
+
+    imported: int = 0
+    already_present: int = 0
+    refused: dict[str, list[str]] = field(default_factory=dict)  # by reason: a message for each, that begins with the file's name
+    left_out: dict[str, int] = field(default_factory=dict)  # rows of the table that are neither NSR nor AF, by reason
+
+    def counts(self) -> dict[str, int | dict[str, int]]:
+        """As the command answers under --json."""
+        return {
+            "imported": self.imported,
+            "already_present": self.already_present,
+            "refused": {reason: len(messages) for reason, messages in self.refused.items()},
+            "left_out": self.left_out,
+        }
+
+
+def import_recordings(
+    db: Database,
+    person: Person | None,
+    directory: Path,
+    labels: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    collection: str | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    job_id: int | None = None,
+) -> Intake:
+    """Bring in every NSR and AF recording of a folder (layouts: generator.recordings.find); a recording that is there already is not stored twice.
+
+    person: who asks, None for the command line. collection: what a plain folder's recordings are filed under, by default the folder's name.
+    Raises NotAllowed; GeneratorError for a missing folder or a broken table; StudyError for a folder of drawn strips;
+    Cancelled between two batches, the batches before it stay.
+    """
+    if person is not None:
+        demand(person, Action.IMPORT_RECORDINGS)
+    listing = find(directory, labels, collection=collection)
+    if listing.kind == "strips":
+        raise StudyError(f"{directory}: these strips were drawn by blindstrip, not recorded from patients. Import recordings only.")
+    who = None if person is None else person.id
+    with db.write() as session:
+        audit.append(session, who, "import began", listing.kind, {"folder": directory.name, "recordings": len(listing.candidates)})
+    intake = Intake(left_out=dict(listing.left_out))
+    results = read_all(listing.candidates, progress)
+    while batch := list(islice(results, BATCH)):
+        if cancelled is not None and cancelled():
+            raise Cancelled(f"Import cancelled: {intake.imported} recordings had come in and stay.")
+        intake = _store(db, batch, intake, str(directory.resolve()), job_id)
+    with db.write() as session:
+        audit.append(session, who, "import ended", listing.kind, {"folder": directory.name, **intake.counts()})
+    return intake
+
+
+def _store(db: Database, batch: list[tuple[Candidate, Recording | Refused]], before: Intake, directory: str, job_id: int | None) -> Intake:
+    """One transaction: the recordings of a batch that are not there yet."""
+    imported, already_present = before.imported, before.already_present
+    refused = {reason: list(messages) for reason, messages in before.refused.items()}
+    read = [(candidate, result) for candidate, result in batch if isinstance(result, Recording)]
+    for _, result in batch:
+        if isinstance(result, Refused):
+            refused.setdefault(result.reason, []).append(str(result).replace(directory + "/", ""))
+    with db.write() as session:
+        rhythms = strips.rhythms(session, [strip_hash(recording.counts) for _, recording in read])
+        for candidate, recording in read:
+            digest = strip_hash(recording.counts)
+            if digest not in rhythms:
+                strips.add_recording(session, _new(candidate, recording, job_id))
+                rhythms[digest] = candidate.rhythm
+                imported += 1
+            elif rhythms[digest] == candidate.rhythm:
+                already_present += 1
+            else:
+                message = f"{candidate.record}: labelled {candidate.rhythm} here, stored as {rhythms[digest]}. Correct the table or leave it out."
+                refused.setdefault(OTHER_RHYTHM, []).append(message)
+    return Intake(imported, already_present, refused, before.left_out)
+
+
+def _new(candidate: Candidate, recording: Recording, job_id: int | None) -> strips.NewRecording:
+    return strips.NewRecording(
+        samples=to_bytes(recording.counts),
+        rhythm=candidate.rhythm,
+        collection=candidate.collection,
+        record=candidate.record,
+        patient=candidate.patient,
+        rate=recording.rate,
+        age=candidate.age,
+        sex=candidate.sex,
+        job_id=job_id,
+    )

@@ -1,0 +1,136 @@
+"""Asking for work that takes long: a row that the runner takes up. Any screen can look at it again, after a reload, from another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from generator.request import DrawRequest
+from storage import audit
+from storage import jobs as stored
+from storage.database import Database
+from storage.jobs import JobRow
+from study.errors import NotAllowed, StudyError
+from study.people import Person, can_set_up
+from study.roles import Action, Role, demand
+from study.settings import Settings
+
+KINDS = ("draw", "import", "round", "demo", "utility")
+LARGEST_SEED = 2**53 - 1  # what a browser counts exactly
+
+
+def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]) -> int:
+    """The id of the job: a new one, or the person's active one of this kind (a second click asks once).
+
+    draw: {"request": DrawRequest.as_dict(), "checkpoint": folder or None}, strips for the gallery;
+    import: {"directory": folder, "labels": CSV or None, "temporary": whether the folder goes when it is done};
+    round: {"study_id": id, "plan": RoundPlan as a dict}; utility: {"study_id": id};
+    demo: {}, asked by nobody (person None) while nobody real is in the database.
+    Raises NotAllowed, or StudyError / GeneratorError for what would fail anyway.
+    """
+    if kind not in KINDS:
+        raise StudyError(f"There is no work of kind {kind!r}. Choose one of {', '.join(KINDS)}.")
+    checked, total = _CHECKS[kind](db, person, dict(asked))
+    with db.write() as session:
+        job_id = stored.add(session, kind, person.id if person else None, checked, total)
+        if kind == "draw":
+            audit.append(session, person.id if person else None, "drawing asked", f"job {job_id}", checked)
+    return job_id
+
+
+def job(db: Database, person: Person | None, job_id: int) -> JobRow:
+    """How the job stands. Raises NotAllowed for somebody else's (admins may see all; anybody the demo's)."""
+    with db.read() as session:
+        row = stored.get(session, job_id)
+    _demand_own(person, row)
+    return row
+
+
+def active_jobs(db: Database, person: Person | None, kind: str | None = None) -> list[JobRow]:
+    """The person's jobs that are queued, running or being cancelled, newest first (None: the demo's)."""
+    with db.read() as session:
+        return stored.of_person(session, person.id if person else None, kind=kind, active=True)
+
+
+def recent_jobs(db: Database, person: Person | None, kind: str | None = None, limit: int = 5) -> list[JobRow]:
+    """The person's latest jobs, ended ones included, newest first."""
+    with db.read() as session:
+        return stored.of_person(session, person.id if person else None, kind=kind, limit=limit)
+
+
+def cancel(db: Database, person: Person | None, job_id: int) -> None:
+    """Ask it to stop; within seconds its status is cancelled. What it stored by then stays. An ended job stays as it is."""
+    with db.write() as session:
+        _demand_own(person, stored.get(session, job_id))
+        stored.request_cancel(session, job_id)
+
+
+def _demand_own(person: Person | None, row: JobRow) -> None:
+    if row.person_id is None or (person is not None and (person.id == row.person_id or person.role is Role.ADMIN)):
+        return
+    raise NotAllowed("This work was asked for by somebody else. Ask them, or an admin.")
+
+
+def _check_draw(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    demand(person, Action.DRAW_STRIPS)
+    _only(asked, {"request"}, {"checkpoint"})
+    request = DrawRequest.from_dict(asked["request"])
+    if request.seed > LARGEST_SEED:
+        raise StudyError(f"seed is {request.seed}. Choose at most {LARGEST_SEED}.")
+    return {"request": request.as_dict(), "checkpoint": _checkpoint(asked.get("checkpoint"))}, request.n
+
+
+def _check_import(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    demand(person, Action.IMPORT_RECORDINGS)
+    _only(asked, {"directory"}, {"labels", "temporary"})
+    if not Path(asked["directory"]).is_dir():
+        raise StudyError(f"{asked['directory']} is no folder. Name the folder that holds the recordings.")
+    labels = asked.get("labels")
+    return {"directory": str(asked["directory"]), "labels": str(labels) if labels else None, "temporary": bool(asked.get("temporary"))}, 0
+
+
+def _check_round(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    from study.rounds import RoundPlan, check_plan
+
+    demand(person, Action.OPEN_ROUNDS)
+    assert person is not None
+    _only(asked, {"study_id", "plan"})
+    plan = dict(asked["plan"])
+    plan["checkpoint"] = _checkpoint(plan.get("checkpoint"))
+    check_plan(db, person, int(asked["study_id"]), RoundPlan.from_dict(plan))
+    return {"study_id": int(asked["study_id"]), "plan": plan}, 0
+
+
+def _check_utility(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    demand(person, Action.SEE_RESULTS)
+    _only(asked, {"study_id"})
+    return {"study_id": int(asked["study_id"])}, 0
+
+
+def _check_demo(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    _only(asked, set())
+    if person is not None or not can_set_up(db):
+        raise StudyError("The demo is made in an empty database only. Start blindstrip with another one (BLINDSTRIP_DATABASE) to look around.")
+    return {}, 0
+
+
+_CHECKS: dict[str, Callable[[Database, Person | None, dict[str, Any]], tuple[dict[str, Any], int]]] = {
+    "draw": _check_draw,
+    "import": _check_import,
+    "round": _check_round,
+    "utility": _check_utility,
+    "demo": _check_demo,
+}
+
+
+def _only(asked: dict[str, Any], needed: set[str], optional: set[str] | None = None) -> None:
+    missing, unknown = sorted(needed - set(asked)), sorted(set(asked) - needed - (optional or set()))
+    if missing or unknown:
+        raise StudyError(f"The work was asked for with {missing or 'nothing'} missing and {unknown or 'nothing'} unknown. Reload the page.")
+
+
+def _checkpoint(named: str | None) -> str | None:
+    """The folder asked for, else the one of BLINDSTRIP_CHECKPOINT, else None: the one that ships."""
+    folder = Path(named) if named else Settings.from_environment().checkpoint
+    return str(folder) if folder else None

@@ -1,0 +1,69 @@
+"""What a study asks and how: the form, and the rules that freeze with the first scored judgement."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from study.errors import StudyError
+
+SCALE = ("definitely real", "probably real", "possibly real", "possibly synthetic", "probably synthetic", "definitely synthetic")  # answers 1 to 6
+RHYTHM_ANSWERS = ("NSR", "AF", "other", "unsure")
+MORPHOLOGY_ITEMS = ("P wave", "PR interval", "QRS complex", "ST segment", "T wave", "QT interval")
+MORPHOLOGY_ANSWERS = ("plausible", "implausible", "cannot judge")
+CUES = (
+    "noise or baseline too clean",
+    "noise or artefact looks artificial",
+    "beats too much alike",
+    "beats vary implausibly",
+    "RR intervals implausible",
+    "P waves or f-waves implausible",
+    "QRS shape or width implausible",
+    "ST segment or T wave implausible",
+    "amplitudes implausible",
+    "R progression V1 to V6 implausible",
+    "leads disagree with each other",
+    "other (see comment)",
+)
+REALISM_FIRST = "realism first"
+PURPOSE_BLIND = "rhythm and morphology first"  # the reader judges the ECG before being asked whether it is real
+QUESTION_ORDERS = (REALISM_FIRST, PURPOSE_BLIND)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A study's rules. Raises StudyError, naming the field, for a value out of range."""
+
+    margin: float = 0.1  # equivalence to chance: accuracy within 0.5 +- margin; above 0, below 0.5
+    question_order: str = REALISM_FIRST
+    min_repeat_distance: int = 10  # a repeat stands at least so many positions after its first showing
+    washout_days: int = 14  # between a reader's last judgement in one round and the first in the next
+
+    def __post_init__(self) -> None:
+        if isinstance(self.margin, bool) or not isinstance(self.margin, (int, float)) or not 0 < self.margin < 0.5:
+            raise StudyError(f"margin: {self.margin!r} is out of range. Choose a number above 0 and below 0.5, for example 0.1.")
+        if self.question_order not in QUESTION_ORDERS:
+            raise StudyError(f"question_order: {self.question_order!r} is unknown. Choose {' or '.join(map(repr, QUESTION_ORDERS))}.")
+        for name, highest in (("min_repeat_distance", 1000), ("washout_days", 3650)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= highest:
+                raise StudyError(f"{name}: {value!r} is out of range. Choose a whole number from 0 to {highest}.")
+
+    def hash(self) -> str:
+        """SHA-256 of the rules and of the form's words, in JSON with sorted keys: changes if and only if what readers are asked changes."""
+        words = {"scale": SCALE, "rhythm": RHYTHM_ANSWERS, "morphology": MORPHOLOGY_ITEMS, "morphology answers": MORPHOLOGY_ANSWERS, "cues": CUES}
+        text = json.dumps({"rules": self.as_dict(), "form": words}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "margin": float(self.margin)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Protocol:
+        """The inverse of as_dict. Raises StudyError for a key that no protocol has."""
+        unknown = sorted(set(values) - {field.name for field in fields(Protocol)})
+        if unknown:
+            raise StudyError(f"protocol: unknown field {', '.join(unknown)}. This study was set up by a newer version of blindstrip: update it.")
+        return Protocol(**values)

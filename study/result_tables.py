@@ -1,0 +1,256 @@
+"""The tables of the results page, each a pure function of the scored judgements (newest revisions of `judgement_table`).
+
+Every table is long: one row a figure, with `value`, `low`, `high` (95 % interval unless `method` says otherwise; <NA> where undefined, then
+`reason` says why), `unit`, `n` and `counted` (what n counts), and `method`. `group` is all, site, between sites or reader; `name` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.agreement import equivalence, proportions, raters
+from study.agreement.detection import auc, detection
+from study.agreement.estimate import Estimate
+from study.agreement.readers_and_cases import clustered, signal_of_readers
+from study.judgements import FIRST_SYNTHETIC
+from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, RHYTHM_ANSWERS, SCALE
+
+RHYTHMS = ("NSR", "AF")
+ARMS = ("real", "synthetic")
+FIGURES = ("figure", "value", "low", "high", "unit", "n", "counted", "method", "reason")
+POOLED = ", all readings taken as independent (readers and strips repeat: see the clustered interval)"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of the form as agreement sees it: `answers` in their order, coded 0, 1, ..."""
+
+    item: str
+    column: str
+    answers: tuple[Any, ...]
+    ordered: bool = False
+
+
+QUESTIONS = (
+    Question("real or synthetic", "called_synthetic", (False, True)),
+    Question("six-point scale", "realism", tuple(range(1, len(SCALE) + 1)), ordered=True),
+    Question("rhythm", "rhythm", RHYTHM_ANSWERS),
+    *(Question(item, item, MORPHOLOGY_ANSWERS) for item in MORPHOLOGY_ITEMS),
+)
+
+
+def realism(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Accuracy, sensitivity (synthetic called synthetic), specificity, balanced accuracy, d', criterion and AUC by group and rhythm."""
+    rows = []
+    for group, rhythm, part in _by_rhythm(scored):
+        keys = {**group, "rhythm": rhythm}
+        single = group["group"] == "reader"
+        truth, call = (part["arm"] == "synthetic").to_numpy(), part["called_synthetic"].to_numpy(dtype=bool)
+        independent = "" if single else POOLED
+        for figure, function in _RATES:
+            rows.append(_row(keys, figure, function(truth, call), "proportion", "readings", independent))
+            if not single:
+                subset = part if figure == "accuracy" else part[part["arm"] == ("synthetic" if figure == "sensitivity" else "real")]
+                rows.append(_row(keys, f"{figure} (clustered)", clustered(_right(subset), seed=seed), "proportion", "readings"))
+        rows.append(_row(keys, "balanced accuracy", proportions.balanced_accuracy(truth, call), "proportion", "readings", independent))
+        signal = _signal(part) if single else signal_of_readers(_matrix(part, part["realism"], 0), _truth(part), FIRST_SYNTHETIC, seed=seed)
+        for figure, unit in (("d'", "z units"), ("criterion", "z units"), ("AUC", "proportion")):
+            rows.append(_row(keys, figure, signal[figure], unit, "readings" if single else "readers"))
+    return _table(rows, ("group", "name", "site", "rhythm"))
+
+
+def verdicts(scored: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """Equivalence to chance by group, all rhythms: outcome and sentence beside the accuracy with its 90 % interval."""
+    rows = []
+    for group, part in _groups(scored):
+        if group["group"] == "reader" or part["reader"].nunique() == 1:
+            verdict = equivalence.of_one_reader((part["arm"] == "synthetic").to_numpy(), part["called_synthetic"].to_numpy(dtype=bool), margin)
+        else:
+            verdict = equivalence.of_group(_right(part), _truth(part), margin)
+        keys = {**group, "margin": margin, "outcome": None if verdict.outcome is None else verdict.outcome.value, "sentence": verdict.sentence}
+        rows.append(_row(keys, "accuracy for equivalence", verdict.accuracy, "proportion", "readings"))
+    return _table(rows, ("group", "name", "site", "margin", "outcome", "sentence"))
+
+
+def agreement(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Agreement between readers on every question: all readers, within and between sites; for all strips, each arm, each rhythm."""
+    rows = []
+    for group, part in _groups(scored):
+        if group["group"] == "reader":
+            continue
+        for question in QUESTIONS:
+            for arm, rhythm, stratum in _strata(part):
+                keys = {**group, "item": question.item, "arm": arm, "rhythm": rhythm}
+                ratings = _matrix(stratum, _codes(stratum[question.column], question), -1)
+                weights = "ordinal" if question.ordered else "nominal"
+                for figure, estimate in raters.agreement(ratings, len(question.answers), seed=seed, weights=weights).items():
+                    rows.append(_row(keys, figure, estimate, "proportion" if figure == "raw agreement" else "coefficient", "cases"))
+                if group["group"] == "all" and part["site"].nunique() > 1 and not question.ordered:
+                    sites = stratum.groupby("reader", sort=True)["site"].first().to_numpy()
+                    pairs = raters.between_groups(ratings, sites, len(question.answers), seed=seed)
+                    between = {**keys, "group": "between sites", "name": "between sites"}
+                    rows.append(_row(between, "raw agreement", pairs.raw, "proportion", "cases"))
+                    rows.append(_row(between, "mean Cohen's kappa", pairs.kappa, "coefficient", "cases"))
+    return _table(rows, ("group", "name", "site", "item", "arm", "rhythm"))
+
+
+def repeats(scored: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """Agreement of readers with themselves: `again` holds the readings of repeat cases, paired with the reading of the case repeated."""
+    columns = [question.column for question in QUESTIONS]
+    pairs = again.merge(
+        scored[["reader", "case", *columns]],
+        left_on=["reader", "repeat_of"],
+        right_on=["reader", "case"],
+        suffixes=("", " before"),
+        validate="many_to_one",
+    )
+    rows = []
+    for group, _everything in _groups(scored):
+        mine = _same_group(pairs, group)
+        for rhythm in ("all", *RHYTHMS):
+            part = mine if rhythm == "all" else mine[mine["label"] == rhythm]
+            for question in QUESTIONS:
+                keys = {**group, "item": question.item, "rhythm": rhythm}
+                first, second = (_codes(part[question.column + suffix], question) for suffix in (" before", ""))
+                pooled = "" if group["group"] == "reader" else ", the readers' pairs pooled"
+                same = proportions.proportion(int((first == second).sum()), len(first), "no case was answered twice")
+                kappa = raters.cohen(first, second, len(question.answers), weights="quadratic" if question.ordered else "nominal")
+                rows.append(_row(keys, "raw agreement", same, "proportion", "repeats", pooled))
+                rows.append(_row(keys, "Cohen's kappa", kappa, "coefficient", "repeats", pooled))
+    return _table(rows, ("group", "name", "site", "item", "rhythm"))
+
+
+def rhythm(scored: pd.DataFrame) -> pd.DataFrame:
+    """Share of readings whose rhythm answer is the strip's label ('other' and 'unsure' are not), by arm, and the arms' difference."""
+    rows = []
+    for group, label, part in _by_rhythm(scored):
+        right = (part["rhythm"] == part["label"]).to_numpy()
+        rows += _by_arm({**group, "rhythm": label}, part, right, "rhythm right", "" if group["group"] == "reader" else POOLED)
+    return _table(rows, ("group", "name", "site", "rhythm", "arm"))
+
+
+def morphology(scored: pd.DataFrame) -> pd.DataFrame:
+    """Share judged plausible among the readings that could judge, and share that could not, by item and arm, with the arms' difference."""
+    rows = []
+    for group, label, part in _by_rhythm(scored):
+        pooled = "" if group["group"] == "reader" else POOLED
+        for item in MORPHOLOGY_ITEMS:
+            keys = {**group, "rhythm": label, "item": item}
+            unclear = (part[item] == "cannot judge").to_numpy()
+            judged = part[~unclear]
+            rows += _by_arm(keys, judged, (judged[item] == "plausible").to_numpy(), "plausible", pooled)
+            rows += _by_arm(keys, part, unclear, "cannot judge", pooled)
+    return _table(rows, ("group", "name", "site", "rhythm", "item", "arm"))
+
+
+def times(scored: pd.DataFrame) -> pd.DataFrame:
+    """Median seconds from showing a strip to its answer, by arm. Interruptions are in it."""
+    rows = []
+    for group, part in _groups(scored):
+        for arm in ("all", *ARMS):
+            seconds = part["seconds"] if arm == "all" else part.loc[part["arm"] == arm, "seconds"]
+            estimate = proportions.median(seconds.to_numpy(), f"no {'' if arm == 'all' else arm + ' '}strip was read")
+            rows.append(_row({**group, "arm": arm}, "median reading time", estimate, "seconds", "readings"))
+    return _table(rows, ("group", "name", "site", "arm"))
+
+
+def cues(scored: pd.DataFrame) -> pd.DataFrame:
+    """Share of the readings that named each cue, by arm, with the arms' difference."""
+    rows = []
+    for group, part in _groups(scored):
+        if group["group"] != "reader":
+            for cue in CUES:
+                named = np.array([cue in listed for listed in part["cues"]], dtype=bool)
+                rows += _by_arm({**group, "cue": cue}, part, named, "named", POOLED)
+    return _table(rows, ("group", "name", "site", "cue", "arm"))
+
+
+# ---- groups, strata, rows ----
+
+_RATES = (("accuracy", proportions.accuracy), ("sensitivity", proportions.sensitivity), ("specificity", proportions.specificity))
+
+
+def _groups(scored: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    yield {"group": "all", "name": "all", "site": None}, scored
+    for site, part in scored.groupby("site", sort=True):
+        yield {"group": "site", "name": site, "site": site}, part
+    for (of_site, reader), part in scored.groupby(["site", "reader"], sort=True):
+        yield {"group": "reader", "name": reader, "site": of_site}, part
+
+
+def _same_group(pairs: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
+    return pairs if group["group"] == "all" else pairs[pairs[group["group"]] == group["name"]]
+
+
+def _by_rhythm(scored: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.DataFrame]]:
+    for group, part in _groups(scored):
+        for label in ("all", *RHYTHMS):
+            yield group, label, part if label == "all" else part[part["label"] == label]
+
+
+def _strata(part: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    yield "all", "all", part
+    for arm in ARMS:
+        yield arm, "all", part[part["arm"] == arm]
+    for label in RHYTHMS:
+        yield "all", label, part[part["label"] == label]
+
+
+def _by_arm(keys: dict[str, Any], part: pd.DataFrame, hit: np.ndarray, figure: str, pooled: str) -> list[dict[str, Any]]:
+    rows, counts = [], {}
+    for arm in ARMS:
+        mine = hit[(part["arm"] == arm).to_numpy()]
+        counts[arm] = int(mine.sum()), len(mine)
+        estimate = proportions.proportion(*counts[arm], f"there is no such reading of a {arm} strip")
+        rows.append(_row({**keys, "arm": arm}, figure, estimate, "proportion", "readings", pooled))
+    nothing = ("there is no such reading of a synthetic strip", "there is no such reading of a real strip")
+    estimate = proportions.difference(*counts["synthetic"], *counts["real"], nothing)
+    rows.append(_row({**keys, "arm": "synthetic - real"}, figure, estimate, "difference of proportions", "readings", pooled))
+    return rows
+
+
+def _signal(part: pd.DataFrame) -> dict[str, Estimate]:
+    truth = (part["arm"] == "synthetic").to_numpy()
+    found = detection(truth, part["called_synthetic"].to_numpy(dtype=bool))
+    return {"d'": found.d_prime, "criterion": found.criterion, "AUC": auc(truth, part["realism"].to_numpy())}
+
+
+def _right(part: pd.DataFrame) -> np.ndarray:
+    """(cases, readers) of 1 right, 0 wrong, NaN not read."""
+    return _matrix(part, part["called_synthetic"].to_numpy(dtype=bool) == (part["arm"] == "synthetic").to_numpy(), np.nan)
+
+
+def _truth(part: pd.DataFrame) -> np.ndarray:
+    """(cases,) bool, in the order of `_matrix`."""
+    return np.asarray(_matrix(part, part["arm"] == "synthetic", 0).any(axis=1))
+
+
+def _matrix(part: pd.DataFrame, values: Any, missing: float) -> np.ndarray:
+    """(cases, readers), cases and readers in alphabetical order of their codes; `missing` where a reader did not read a case."""
+    cases, row = np.unique(part["case"].to_numpy(dtype=str), return_inverse=True)
+    readers, column = np.unique(part["reader"].to_numpy(dtype=str), return_inverse=True)
+    filled = np.full((len(cases), len(readers)), missing, dtype=float if np.isnan(missing) else int)
+    filled[row, column] = np.asarray(values)
+    return filled
+
+
+def _codes(answers: pd.Series, question: Question) -> np.ndarray:
+    return np.array([question.answers.index(answer) for answer in answers], dtype=int)
+
+
+def _row(keys: dict[str, Any], figure: str, estimate: Estimate, unit: str, counted: str, about: str = "") -> dict[str, Any]:
+    found = {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n, "reason": estimate.reason}
+    return {**keys, "figure": figure, **found, "unit": unit, "counted": counted, "method": estimate.method + about}
+
+
+def _table(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=[*keys, *FIGURES]).astype({"value": "Float64", "low": "Float64", "high": "Float64", "n": "Int64"})
+    for column in ("site", "reason", "outcome"):
+        if column in table:  # None, not NaN, where there is none
+            table[column] = table[column].astype(object).where(table[column].notna(), None)
+    return table

@@ -1,0 +1,168 @@
+"""What the answers of an unblinded study show: tables, verdicts, and sentences on what they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from storage import export
+from storage.database import Database
+from storage.export import StudyData
+from study import result_tables
+from study.errors import StudyError
+from study.judgements import judgement_table, reader_codes
+from study.people import Person
+from study.protocol import Protocol
+from study.roles import Action, demand, may
+from study.studies import study_to_see
+from study.utility import utility_table
+
+FEW_READERS = 5
+FEW_REPEATS = 10
+DEMO = "This is a demo: its 'real' strips were drawn by a simulator and its readers may be simulated. Its figures say nothing about ECGs or readers."
+
+
+@dataclass(frozen=True)
+class Results:
+    """Every table is long, one row a figure, as `study.result_tables` says; `<NA>` figures have a `reason`."""
+
+    study_id: int
+    title: str
+    demo: bool
+    protocol: Protocol
+    protocol_hash: str
+    unblinded_at: datetime
+    notes: list[str]  # sentences that belong under the figures
+    readers: pd.DataFrame  # reader (code), site, readings (scored), repeats, name (None where this person may not see it)
+    verdicts: pd.DataFrame
+    realism: pd.DataFrame
+    agreement: pd.DataFrame
+    repeats: pd.DataFrame
+    rhythm: pd.DataFrame
+    morphology: pd.DataFrame
+    times: pd.DataFrame
+    cues: pd.DataFrame
+    utility: pd.DataFrame
+
+
+TABLES = ("readers", "verdicts", "realism", "agreement", "repeats", "rhythm", "morphology", "times", "cues", "utility")
+
+
+def results(db: Database, person: Person, study_id: int) -> Results:
+    """Everything that the results page shows. Raises NotAllowed, and StudyError before the study is unblinded."""
+    demand(person, Action.SEE_RESULTS)
+    return results_of(unblinded(db, person, study_id), names=may(person, Action.MANAGE_PEOPLE))
+
+
+def unblinded(db: Database, person: Person, study_id: int) -> StudyData:
+    """The data of an unblinded study that this person's world includes. Raises NotAllowed, StudyError while it is blind."""
+    with db.read() as session:
+        study = study_to_see(session, person, study_id)
+        if study.unblinded_at is None:
+            raise StudyError(f"{study.title!r} is still blind: until two people have unblinded it, nobody sees more than how far the readers are.")
+        return export.study_data(session, study_id)
+
+
+def results_of(data: StudyData, *, names: bool = False) -> Results:
+    """The figures of a study's data; with the readers' names beside their codes where `names`. The study's seed drives every bootstrap."""
+    study = data.study
+    if study.unblinded_at is None:
+        raise StudyError(f"{study.title!r} is still blind.")
+    table = judgement_table(data)
+    latest = table[table["latest"]]
+    scored, again = latest[latest["role"] == "scored"], latest[latest["role"] == "repeat"]
+    protocol = Protocol.from_dict(study.protocol)
+    return Results(
+        study_id=study.id,
+        title=study.title,
+        demo=study.demo,
+        protocol=protocol,
+        protocol_hash=study.protocol_hash,
+        unblinded_at=study.unblinded_at,
+        notes=_notes(data, scored, again),
+        readers=_readers(data, scored, again, names=names),
+        verdicts=result_tables.verdicts(scored, protocol.margin),
+        realism=result_tables.realism(scored, study.seed),
+        agreement=result_tables.agreement(scored, study.seed),
+        repeats=result_tables.repeats(scored, again),
+        rhythm=result_tables.rhythm(scored),
+        morphology=result_tables.morphology(scored),
+        times=result_tables.times(scored),
+        cues=result_tables.cues(scored),
+        utility=utility_table(data.utility),
+    )
+
+
+def records(table: pd.DataFrame, **wanted: Any) -> list[dict[str, Any]]:
+    """The rows of a table whose columns equal `wanted`, as plain dictionaries with None where there is no value."""
+    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
+    plain = [{str(name): value for name, value in row.items()} for row in rows]
+    return [row for row in plain if all(row[name] == value for name, value in wanted.items())]
+
+
+def as_json(found: Results) -> dict[str, Any]:
+    """Plain values for `--json`: each table a list of rows, undefined figures null with their reason."""
+    plain = {field.name: getattr(found, field.name) for field in fields(Results) if field.name not in TABLES}
+    plain |= {"protocol": found.protocol.as_dict(), "unblinded_at": found.unblinded_at.isoformat()}
+    return plain | {name: records(getattr(found, name)) for name in TABLES}
+
+
+def _readers(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame, *, names: bool) -> pd.DataFrame:
+    codes = reader_codes(data)
+    rows = [
+        {
+            "reader": codes[reader.id],
+            "site": reader.site,
+            "readings": int((scored["reader"] == codes[reader.id]).sum()),
+            "repeats": int((again["reader"] == codes[reader.id]).sum()),
+            "name": reader.name if names else None,
+        }
+        for reader in data.readers
+    ]
+    return pd.DataFrame(rows, columns=["reader", "site", "readings", "repeats", "name"]).sort_values(["site", "reader"], ignore_index=True)
+
+
+def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> list[str]:
+    notes = [DEMO] if data.study.demo else []
+    answered = {(judgement.case_id, judgement.reader_id) for judgement in data.judgements}
+    if missing := len(data.placements) - len(answered):
+        notes.append(
+            f"The study was ended early: {missing} of {len(data.placements)} cases given to readers were not read. Figures rest on those that were."
+        )
+    revised = sum(judgement.revision > 1 for judgement in data.judgements)
+    if revised:
+        notes.append(f"{revised} answers were corrected by their readers; the last one counts, the export holds all.")
+    arms = scored.groupby("case")["arm"].first().value_counts()
+    real, synthetic = int(arms.get("real", 0)), int(arms.get("synthetic", 0))
+    notes.append(
+        f"{real} real and {synthetic} synthetic strips were scored. Repeated strips count in the agreement of readers with themselves alone."
+    )
+    if real != synthetic:
+        notes.append(
+            "The arms are not equally large: a reader who guesses the commoner answer is right more than half the time. Read balanced accuracy."
+        )
+    notes.append(
+        "Intervals over all readings of a site or of everybody take readings as independent, although readers saw the same strips: they are too "
+        "narrow. The clustered interval beside them draws readers and strips anew; verdicts on groups take both as random."
+    )
+    readers = scored["reader"].nunique()
+    if 1 < readers < FEW_READERS:
+        notes.append(f"With {readers} readers, what is said about readers in general rests on little: read the readers' own figures first.")
+    of_site = scored.groupby("site")["reader"].nunique()
+    for site in of_site.index[of_site == 2]:
+        notes.append(f"{site} has two readers: their spread is hardly known, which is why its verdict has so wide an interval.")
+    repeats = again.groupby("reader").size()
+    if len(repeats) and repeats.min() < FEW_REPEATS:
+        notes.append(
+            f"Some readers saw {repeats.min()} strips twice: agreement with themselves on fewer than {FEW_REPEATS} is a hint, not a measurement."
+        )
+    notes.append(
+        "Low agreement between readers on real or synthetic is what guessing looks like, and what carelessness looks like. "
+        "Compare it with their agreement on rhythm and with themselves, and between the arms."
+    )
+    notes.append("Accuracy below 50 % is discrimination too. A difference from 50 % that is not significant is not equivalence.")
+    notes.append("Reading times include interruptions.")
+    return notes

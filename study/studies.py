@@ -1,0 +1,301 @@
+"""Studies: set up, changed until they freeze, and what may be seen of them before unblinding: progress, never accuracy."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from storage import audit
+from storage import people as stored_people
+from storage import studies as stored
+from storage.database import Database
+from study import allocation
+from study.errors import NotAllowed, StudyError
+from study.people import Person
+from study.protocol import Protocol
+from study.roles import Action, Role, demand
+
+TITLE_LENGTH = 200
+REFUSED_BY_THE_GATE = "round refused by the leak gate"  # in the audit trail
+TELLING = ("seed", "seeds")  # a seed and the list of recordings would tell the arms: seeds leave with the export, after unblinding
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    id: int
+    title: str
+    demo: bool
+    state: str  # set up, reading, read through, unblinding asked, unblinded
+    sites: list[str]
+    readers: int
+    rounds: int
+    done: int  # judgements
+    total: int  # placements
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ReaderProgress:
+    person_id: int
+    name: str
+    site: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RoundSummary:
+    id: int
+    number: int
+    cases: int
+    opened_at: datetime
+    starts_at: datetime
+    opened_by: str
+    plan: dict[str, Any]  # as asked and as achieved; without the seeds
+    leak: dict[str, Any]  # the leak gate's report
+    readers: list[ReaderProgress]
+
+
+@dataclass(frozen=True)
+class StudyDetail:
+    id: int
+    title: str
+    demo: bool
+    state: str
+    protocol: Protocol
+    protocol_hash: str
+    frozen_at: datetime | None
+    created_by: str
+    created_at: datetime
+    readers: list[ReaderProgress]  # over all rounds
+    rounds: list[RoundSummary]
+    refused_openings: int  # how often the leak gate kept a round of this study shut
+    unblinding_asked_by: str | None
+    unblinding_asked_by_id: int | None  # this person may not confirm
+    unblinding_asked_at: datetime | None
+    unblinded_by: str | None
+    unblinded_at: datetime | None
+
+    @property
+    def read_through(self) -> bool:
+        """Whether every reader has answered every case of every round."""
+        return bool(self.rounds) and all(reader.done == reader.total for reader in self.readers)
+
+
+def create_study(db: Database, by: Person, title: str, protocol: Protocol, reader_ids: Sequence[int]) -> int:
+    """The new study's id; a demo person's study is a demo study. Readers can be added later.
+
+    Raises NotAllowed, StudyError for a title or reader that will not do, StorageError for a title that is taken.
+    """
+    demand(by, Action.MANAGE_STUDIES)
+    title = " ".join(title.split())
+    if not 1 <= len(title) <= TITLE_LENGTH or not title.isprintable():
+        raise StudyError(f"title: write 1 to {TITLE_LENGTH} characters on one line.")
+    with db.write() as session:
+        readers = _checked_readers(session, by, reader_ids)
+        study_id = stored.add_study(
+            session,
+            title=title,
+            demo=by.demo,
+            protocol=protocol.as_dict(),
+            protocol_hash=protocol.hash(),
+            seed=secrets.randbelow(2**31),
+            created_by=by.id,
+        )
+        stored.add_readers(session, study_id, readers)
+        audit.append(
+            session,
+            by.id,
+            "study set up",
+            f"study {study_id}",
+            {"title": title, "demo": by.demo, "protocol": protocol.as_dict(), "protocol_hash": protocol.hash(), "readers": readers},
+        )
+    return study_id
+
+
+def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol) -> None:
+    """Replaces the rules as long as nobody has judged a scored case. Raises StudyError once frozen."""
+    demand(by, Action.MANAGE_STUDIES)
+    with db.write() as session:
+        study = study_to_change(session, by, study_id)
+        if study.frozen_at is not None:
+            raise StudyError(
+                f"The protocol of {study.title!r} froze at the first scored judgement ({study.frozen_at:%Y-%m-%d %H:%M} UTC). "
+                "Set up another study to read under other rules."
+            )
+        stored.change(session, study_id, protocol=protocol.as_dict(), protocol_hash=protocol.hash())
+        audit.append(
+            session,
+            by.id,
+            "protocol changed",
+            f"study {study_id}",
+            {"from": study.protocol_hash, "to": protocol.hash(), "protocol": protocol.as_dict()},
+        )
+
+
+def add_readers(db: Database, by: Person, study_id: int, reader_ids: Sequence[int]) -> None:
+    """Adds readers; in rounds that are open they get an order of their own from the round's seed, as if they had been there from the start."""
+    demand(by, Action.MANAGE_STUDIES)
+    with db.write() as session:
+        study = study_to_change(session, by, study_id)
+        refuse_when_unblinding_asked(study)
+        there = {reader.id for reader in stored.readers(session, study_id)}
+        new = [reader_id for reader_id in _checked_readers(session, by, reader_ids) if reader_id not in there]
+        if not new:
+            return
+        stored.add_readers(session, study_id, new)
+        cases = stored.cases(session, study_id)
+        for opened in stored.rounds(session, study.id):
+            place(session, opened.id, opened.plan, [case for case in cases if case.round_id == opened.id], new)
+        audit.append(session, by.id, "readers added", f"study {study_id}", {"readers": new})
+
+
+def studies(db: Database, person: Person) -> list[StudySummary]:
+    """Newest first; demo people see demo studies only. Raises NotAllowed for readers, who see their rounds instead."""
+    demand(person, Action.SEE_STUDIES)
+    with db.read() as session:
+        return [_summary(session, study) for study in stored.all_studies(session) if study.demo or not person.demo]
+
+
+def study(db: Database, person: Person, study_id: int) -> StudyDetail:
+    """Everything but the arms, the answers and the seeds. Raises NotAllowed, or StorageError for an unknown id."""
+    demand(person, Action.SEE_STUDIES)
+    with db.read() as session:
+        return _detail(session, study_to_see(session, person, study_id))
+
+
+def study_to_see(session: Session, person: Person, study_id: int, *, lock: bool = False) -> stored.StudyRow:
+    """The study's row, if this person's world (the demo, or the real one) includes it."""
+    found = stored.study(session, study_id, lock=lock)
+    if person.demo and not found.demo:
+        raise NotAllowed("The demo's people see demo studies only.")
+    return found
+
+
+def study_to_change(session: Session, person: Person, study_id: int, *, lock: bool = True) -> stored.StudyRow:
+    """The study's row, if this person's world includes it and it is still blind; locked until the commit (lock=False to read only).
+
+    Raises NotAllowed or StudyError.
+    """
+    found = study_to_see(session, person, study_id, lock=lock)
+    if found.demo != person.demo:
+        raise NotAllowed(f"{found.title!r} is a demo study: only the demo's people can change it. Set up a study of your own.")
+    if found.unblinded_at is not None:
+        raise StudyError(f"{found.title!r} was unblinded on {found.unblinded_at:%Y-%m-%d %H:%M} UTC and is closed. Set up another study.")
+    return found
+
+
+def refuse_when_unblinding_asked(study: stored.StudyRow) -> None:
+    """Raises StudyError between asking for the unblinding and its confirmation: what was counted then must stay so."""
+    if study.unblinding_asked_at is not None:
+        raise StudyError(f"Unblinding of {study.title!r} was asked for: withdraw the request before you add to the study.")
+
+
+def place(session: Session, round_id: int, plan: dict[str, Any], cases: Sequence[stored.CaseRow], reader_ids: Iterable[int]) -> None:
+    """Gives each reader an order of the round's cases (ascending ids), from the seed in the round's plan."""
+    index = {case.id: i for i, case in enumerate(cases)}
+    repeat_of = {index[case.id]: index[case.repeat_of] for case in cases if case.repeat_of is not None}
+    for reader_id in reader_ids:
+        order = allocation.order(len(cases), repeat_of, plan["min_repeat_distance"], plan["seed"], reader_id)
+        stored.add_placements(session, round_id, reader_id, [cases[i].id for i in order])
+
+
+def _checked_readers(session: Session, by: Person, reader_ids: Sequence[int]) -> list[int]:
+    checked = []
+    for reader_id in dict.fromkeys(reader_ids):
+        person = stored_people.by_id(session, reader_id)
+        if person is None or not person.active or person.demo != by.demo:
+            raise StudyError(f"readers: no active person with id {reader_id}. Choose from the list of people.")
+        if person.role != Role.READER:
+            raise StudyError(f"readers: {person.name} is a {person.role}, not a reader. Whoever can see where strips come from must not judge them.")
+        checked.append(reader_id)
+    return checked
+
+
+def _summary(session: Session, study: stored.StudyRow) -> StudySummary:
+    readers = stored.readers(session, study.id)
+    rounds = stored.rounds(session, study.id)
+    progress = stored.progress(session, study.id)
+    done, total = sum(one.done for one in progress), sum(one.total for one in progress)
+    return StudySummary(
+        id=study.id,
+        title=study.title,
+        demo=study.demo,
+        state=_state(study, done, total),
+        sites=list(dict.fromkeys(reader.site for reader in readers)),
+        readers=len(readers),
+        rounds=len(rounds),
+        done=done,
+        total=total,
+        created_at=study.created_at,
+    )
+
+
+def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
+    readers = stored.readers(session, study.id)
+    progress = stored.progress(session, study.id)
+    names = _Names(session)
+
+    def of(reader: stored.ReaderRow, round_id: int | None) -> ReaderProgress:
+        own = [one for one in progress if one.reader_id == reader.id and round_id in (None, one.round_id)]
+        return ReaderProgress(reader.id, reader.name, reader.site, sum(one.done for one in own), sum(one.total for one in own))
+
+    rounds = [
+        RoundSummary(
+            opened.id,
+            opened.number,
+            opened.cases,
+            opened.opened_at,
+            opened.starts_at,
+            names[opened.opened_by] or "",
+            {key: value for key, value in opened.plan.items() if key not in TELLING},
+            opened.leak,
+            [of(reader, opened.id) for reader in readers],
+        )
+        for opened in stored.rounds(session, study.id)
+    ]
+    return StudyDetail(
+        id=study.id,
+        title=study.title,
+        demo=study.demo,
+        state=_state(study, sum(one.done for one in progress), sum(one.total for one in progress)),
+        protocol=Protocol.from_dict(study.protocol),
+        protocol_hash=study.protocol_hash,
+        frozen_at=study.frozen_at,
+        created_by=names[study.created_by] or "",
+        created_at=study.created_at,
+        readers=[of(reader, None) for reader in readers],
+        rounds=rounds,
+        refused_openings=audit.count(session, action=REFUSED_BY_THE_GATE, subject=f"study {study.id}"),
+        unblinding_asked_by=names[study.unblinding_asked_by],
+        unblinding_asked_by_id=study.unblinding_asked_by,
+        unblinding_asked_at=study.unblinding_asked_at,
+        unblinded_by=names[study.unblinded_by],
+        unblinded_at=study.unblinded_at,
+    )
+
+
+def _state(study: stored.StudyRow, done: int, total: int) -> str:
+    if study.unblinded_at is not None:
+        return "unblinded"
+    if study.unblinding_asked_at is not None:
+        return "unblinding asked"
+    if total == 0:
+        return "set up"
+    return "read through" if done == total else "reading"
+
+
+class _Names:
+    """The names of people by id, looked up when asked for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __getitem__(self, person_id: int | None) -> str | None:
+        person = stored_people.by_id(self._session, person_id) if person_id is not None else None
+        return person.name if person else None

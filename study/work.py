@@ -1,0 +1,176 @@
+"""What the runner does for each kind of job. Each is a function of the database, the job, a progress to report to, and where drawing is done."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from generator.request import DrawRequest
+from generator.strip import to_bytes
+from storage import jobs, strips
+from storage.database import Database
+from storage.jobs import JobRow
+from storage.strips import NewDrawing, NewRejection
+from study.errors import Cancelled, StudyError
+from study.people import Person, person_by_id
+
+if TYPE_CHECKING:
+    from generator.sssd.draw import Drawn
+    from study.drawing import Chunk, Drawer
+
+_SECONDS_BETWEEN_WRITES = 0.5
+_FILES_TOLD = 20  # of each reason for refusal; the counts are of all
+
+
+class Progress:
+    """What a job reports to: `progress(done, total, "what is being done")`. Raises Cancelled at the next report once it is asked to stop."""
+
+    def __init__(self, db: Database, job_id: int) -> None:
+        self._db = db
+        self._job_id = job_id
+        self._stop = threading.Event()
+        self._written = 0.0
+
+    def __call__(self, done: float, total: float, message: str | None = None) -> None:
+        if self._stop.is_set():
+            raise Cancelled("Cancelled.")
+        if time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES or done >= total:
+            self.beat(int(done), int(total), message)
+
+    def beat(self, done: int | None = None, total: int | None = None, message: str | None = None) -> None:
+        """A sign of life, with or without news. A job that is no longer running in the database must stop."""
+        with self._db.write() as session:
+            if jobs.beat(session, self._job_id, done=done, total=total, message=message) != "running":
+                self._stop.set()
+        self._written = time.monotonic()
+
+    def say(self, message: str) -> None:
+        self.beat(message=message)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def stopped(self) -> bool:
+        return self._stop.is_set()
+
+
+def do(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Do the job and return its result. Raises Cancelled, or whatever kept it from being done."""
+    return _KINDS[job.kind](db, job, progress, drawer)
+
+
+def draw_for_gallery(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Draws strips and stores each chunk as it comes, with what it takes to draw it again."""
+    request = DrawRequest.from_dict(job.asked["request"])
+    result = {"drawn": 0, "already_present": 0, "rejected": 0}
+    progress.say("Getting ready to draw")
+    for chunk in drawer.draw(request, checkpoint=job.asked["checkpoint"], cancelled=progress.stopped, waiting=progress.say):
+        with db.write() as session:
+            for sample in chunk.samples:
+                result[_store(session, job, chunk, sample)] += 1
+            jobs.beat(session, job.id, done=sum(result.values()), total=request.n, message="Drawing")
+    return result
+
+
+def import_folder(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Imports a folder of recordings, and removes the folder if it was an upload."""
+    from study.intake import import_recordings
+
+    directory = Path(job.asked["directory"])
+    labels = Path(job.asked["labels"]) if job.asked["labels"] else None
+    try:
+        intake = import_recordings(db, _person(db, job), directory, labels, progress, cancelled=progress.stopped, job_id=job.id)
+    finally:
+        if job.asked["temporary"]:
+            shutil.rmtree(directory, ignore_errors=True)
+    return {
+        "imported": intake.imported,
+        "already_present": intake.already_present,
+        "refused": {reason: len(files) for reason, files in intake.refused.items()},
+        "refused_files": {reason: [str(file) for file in files[:_FILES_TOLD]] for reason, files in intake.refused.items()},
+        "left_out": dict(intake.left_out),
+    }
+
+
+def open_round(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Opens a round; its strips are drawn on Dask."""
+    from study import rounds
+
+    plan = rounds.RoundPlan.from_dict(job.asked["plan"])
+    person = _person(db, job)
+    if person is None:
+        raise StudyError("Nobody asked for this round. Ask for it again.")
+    draw = _collected(drawer, progress, plan.checkpoint)
+    return {"round_id": rounds.open_round(db, person, job.asked["study_id"], plan, draw, progress, job_id=job.id)}
+
+
+def make_demo(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Makes the demo: people, stand-ins, a study to read and one already read."""
+    from study import demo
+
+    demo.make_demo(db, _collected(drawer, progress, None), progress)
+    return {}
+
+
+def compute_utility(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Computes what a study's strips are worth to a classifier."""
+    from study import utility
+
+    progress.say("Training classifiers")
+    utility.compute_utility(db, job.asked["study_id"])
+    return {}
+
+
+_KINDS: dict[str, Callable[[Database, JobRow, Progress, Drawer], dict[str, Any]]] = {
+    "draw": draw_for_gallery,
+    "import": import_folder,
+    "round": open_round,
+    "demo": make_demo,
+    "utility": compute_utility,
+}
+
+
+def _collected(drawer: Drawer, progress: Progress, checkpoint: str | None) -> Callable[..., Sequence[Drawn]]:
+    def draw(request: DrawRequest, *, first: int = 0) -> Sequence[Drawn]:
+        samples: list[Drawn] = []
+        for chunk in drawer.draw(request, first=first, checkpoint=checkpoint, cancelled=progress.stopped, waiting=progress.say):
+            samples += [replace(sample, conditions={**sample.conditions, **chunk.provenance}) for sample in chunk.samples]
+            progress.say(f"Drawing {request.rhythm}: {len(samples)} of {request.n - first} strips")
+        return sorted(samples, key=lambda sample: sample.number)
+
+    return draw
+
+
+def _store(session: Any, job: JobRow, chunk: Chunk, sample: Drawn) -> str:
+    made = chunk.provenance
+    if sample.counts is None:
+        reason = sample.rejected or "refused"
+        strips.add_rejections(session, [NewRejection(made["checkpoint"], made["rhythm"], made["seed"], sample.number, reason, job.id)])
+        return "rejected"
+    new = NewDrawing(
+        samples=to_bytes(sample.counts),
+        rhythm=made["rhythm"],
+        checkpoint=made["checkpoint"],
+        sampler=made["sampler"],
+        steps=made["steps"],
+        guidance=made["guidance"],
+        seed=made["seed"],
+        number=sample.number,
+        device=made["device"],
+        purpose="gallery",
+        conditions={**sample.conditions, "heart_rate": made["heart_rate"], "torch": made["torch"]},
+        job_id=job.id,
+    )
+    return "already_present" if strips.add_drawing(session, new) is None else "drawn"
+
+
+def _person(db: Database, job: JobRow) -> Person | None:
+    person = person_by_id(db, job.person_id) if job.person_id is not None else None
+    if job.person_id is not None and person is None:
+        raise StudyError("Who asked for this work is not in the database any more. Ask again.")
+    return person

@@ -1,0 +1,195 @@
+"""The export: complete, checkable, the same bytes each time, and its numbers can be had again from its CSVs alone."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage import audit, export
+from storage.database import Database
+from study.bundle import EXPORTED, bundle
+from study.errors import NotAllowed, StudyError
+from study.people import Person
+from study.results import Results, results
+from study.roles import Role
+from tests.study.factory import Planted, read_study
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('bundle') / 'study.db'}")
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def planted(house: Database) -> Planted:
+    return read_study(house)
+
+
+@pytest.fixture(scope="module")
+def found(house: Database, planted: Planted) -> Results:
+    return results(house, planted.coordinator, planted.study_id)
+
+
+@pytest.fixture(scope="module")
+def archive(house: Database, planted: Planted) -> zipfile.ZipFile:
+    return opened(bundle(house, planted.coordinator, planted.study_id)[1])
+
+
+def opened(content: bytes) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(content))
+
+
+def table(archive: zipfile.ZipFile, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(archive.read(name).decode(), newline="")))
+
+
+def figure(found: Results, table_name: str, **wanted: object) -> float:
+    rows = getattr(found, table_name)
+    chosen = rows[np.logical_and.reduce([rows[name] == value for name, value in wanted.items()])]
+    assert len(chosen) == 1
+    return float(chosen.iloc[0]["value"])
+
+
+def test_accuracy_and_fleiss_come_out_of_the_csv_again(found: Results, archive: zipfile.ZipFile) -> None:
+    """By code that shares nothing with ours."""
+    scored = [row for row in table(archive, "judgements.csv") if row["role"] == "scored" and row["latest"] == "TRUE"]
+    right = [(int(row["realism"]) > 3) == (row["arm"] == "synthetic") for row in scored]
+    assert sum(right) / len(right) == pytest.approx(figure(found, "realism", group="all", rhythm="all", figure="accuracy"))
+    cases: dict[str, list[int]] = {}
+    for row in scored:
+        cases.setdefault(row["case"], [0, 0])[int(row["realism"]) > 3] += 1
+    readers, agreeing = 4, [sum(k * (k - 1) for k in counts) / (4 * 3) for counts in cases.values()]
+    shares = [sum(counts[k] for counts in cases.values()) / (readers * len(cases)) for k in (0, 1)]
+    chance = sum(share**2 for share in shares)
+    kappa = (sum(agreeing) / len(agreeing) - chance) / (1 - chance)
+    wanted = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all", "figure": "Fleiss' kappa"}
+    assert kappa == pytest.approx(figure(found, "agreement", **wanted))
+
+
+def test_the_script_in_the_bundle_recomputes_the_results(found: Results, archive: zipfile.ZipFile, tmp_path: Path) -> None:
+    archive.extractall(tmp_path)
+    done = subprocess.run([sys.executable, tmp_path / "recompute.py"], capture_output=True, text=True, check=True)
+    again = json.loads(done.stdout)
+    assert again["readings"] == 96
+    assert again["accuracy"] == pytest.approx(figure(found, "realism", group="all", rhythm="all", figure="accuracy"))
+    for kind in ("site", "reader"):
+        for name, accuracy in again[f"accuracy by {kind}"].items():
+            assert accuracy == pytest.approx(figure(found, "realism", group=kind, name=name, rhythm="all", figure="accuracy"))
+    wanted = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all", "figure": "Fleiss' kappa"}
+    assert again["Fleiss' kappa"] == pytest.approx(figure(found, "agreement", **wanted))
+
+
+def test_checksums_verify_and_cover_every_file(archive: zipfile.ZipFile) -> None:
+    sums = {line.split("  ", 1)[1]: line.split("  ", 1)[0] for line in archive.read("checksums.sha256").decode().splitlines()}
+    assert set(sums) == set(archive.namelist()) - {"checksums.sha256"}
+    for name, digest in sums.items():
+        assert hashlib.sha256(archive.read(name)).hexdigest() == digest
+
+
+def test_the_dictionary_covers_every_column(archive: zipfile.ZipFile) -> None:
+    columns = {
+        (name, column) for name in archive.namelist() if name.endswith(".csv") for column in archive.read(name).decode().split("\n", 1)[0].split(",")
+    }
+    entries = table(archive, "data_dictionary.csv")
+    assert {(row["file"], row["column"]) for row in entries} == columns
+    assert all(row["meaning"] and row["type"] for row in entries)
+
+
+def test_the_same_study_gives_the_same_bytes_and_exports_are_noted_once(house: Database, planted: Planted) -> None:
+    first = bundle(house, planted.coordinator, planted.study_id)
+    assert bundle(house, planted.coordinator, planted.study_id) == first
+    other = Person(planted.coordinator.id + 1, "researcher1", "Rhea Searcher", Role.RESEARCHER, "Mannheim", False)
+    assert bundle(house, other, planted.study_id) == first
+    assert hashlib.sha256(first[1]).hexdigest()[:12] in first[0]
+    with house.read() as session:
+        notes = export.trail(session, f"study {planted.study_id}", EXPORTED)
+        audit.verify(session)
+    assert [entry.person_id for entry in notes] == [planted.coordinator.id, other.id]
+
+
+def test_every_revision_is_there_with_the_protocol_on_each_row(archive: zipfile.ZipFile) -> None:
+    rows = table(archive, "judgements.csv")
+    assert len(rows) == 4 * (24 + 4 + 2)
+    assert sum(row["latest"] == "FALSE" for row in rows) == 8
+    protocol = json.loads(archive.read("protocol.json"))
+    for name in archive.namelist():
+        if name.endswith(".csv"):
+            assert {row["protocol_hash"] for row in table(archive, name)} == {protocol["protocol_hash"]}, name
+    corrected = next(row for row in rows if row["revision"] == "2")
+    assert corrected["comment"] == 'semicolons; commas, "quotes"\nand a second line'
+    codes = {row["case"]: row for row in table(archive, "cases.csv")}
+    for row in rows:
+        assert codes[row["case"]]["arm"] == row["arm"]
+        assert (row["repeat_of"] == "") == (row["role"] != "repeat")
+
+
+def test_no_name_no_record_and_no_patient_leaves(archive: zipfile.ZipFile) -> None:
+    everything = b"".join(archive.read(name) for name in archive.namelist())
+    for secret in (b"Reader Number", b"Cora", b"reader1-0", b"coordinator1", b"somebody.else", b"00001_hr"):
+        assert secret not in everything
+
+
+def test_the_audit_chain_can_be_checked_from_the_csv(db: Database) -> None:
+    planted = read_study(db)
+    with db.write() as session:
+        audit.append(session, planted.coordinator.id, "person added", "person 1000", {"username": "secret.name"})
+        audit.append(session, None, "utility computed", f"study {planted.study_id}", {"real": 12})
+    rows = table(opened(bundle(db, planted.coordinator, planted.study_id)[1]), "audit.csv")
+    assert [int(row["entry"]) for row in rows] == list(range(1, len(rows) + 1))
+    previous, withheld = "0" * 64, 0
+    for row in rows:
+        assert row["previous"] == previous
+        previous = row["hash"]
+        if not row["action"]:
+            withheld += 1
+            continue
+        person = int(row["person"]) if row["person"] else None
+        content: list[Any] = [int(row["entry"]), row["at"], person, row["action"], row["subject"], json.loads(row["detail"]), row["previous"]]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert hashlib.sha256(text.encode()).hexdigest() == row["hash"]
+    assert withheld == 2  # people who were added
+    assert rows[-1]["action"] == "utility computed"
+
+
+def test_a_demo_says_so_everywhere(db: Database) -> None:
+    demo = read_study(db, demo=True)
+    name, content = bundle(db, demo.coordinator, demo.study_id)
+    archive = opened(content)
+    assert name.startswith("blindstrip-demo-")
+    assert "DEMO" in archive.read("README.txt").decode()
+    for file in archive.namelist():
+        if file.endswith(".csv"):
+            assert {row["demo"] for row in table(archive, file)} == {"TRUE"}, file
+    assert {row["stand_in"] for row in table(archive, "cases.csv") if row["arm"] == "real"} == {"TRUE"}
+
+
+def test_formulas_in_comments_are_not_run_by_spreadsheets(db: Database) -> None:
+    study = read_study(db, title='=HYPERLINK("http://example.org")')
+    archive = opened(bundle(db, study.coordinator, study.study_id)[1])
+    for name in archive.namelist():
+        if name.endswith(".csv"):
+            for row in table(archive, name):
+                assert not any(cell.startswith(("=", "+", "@")) for cell in row.values()), name
+
+
+def test_nothing_leaves_before_unblinding(db: Database) -> None:
+    blind = read_study(db, unblinded=False)
+    with pytest.raises(StudyError, match="still blind"):
+        bundle(db, blind.coordinator, blind.study_id)
+    reader = Person(blind.reader_ids[0], "reader1-0", "Reader Number0", Role.READER, "Heidelberg", False)
+    with pytest.raises(NotAllowed):
+        bundle(db, reader, blind.study_id)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from generator.errors import GeneratorError
+from generator.request import DrawRequest
+from storage import jobs as stored
+from storage.database import Database
+from storage.tables import Job, now
+from study import jobs, people
+from study.errors import NotAllowed, StudyError
+from study.people import Person
+from study.roles import Role
+
+DRAW = {"request": DrawRequest("AF", 5, 1).as_dict()}
+
+
+@pytest.fixture
+def somebody(db: Database) -> dict[Role, Person]:
+    admin = people.person_for(db, people.set_up(db, "ada", "Ada", "correct horse", "North"))
+    assert admin
+    others = [role for role in Role if role is not Role.ADMIN]
+    return {Role.ADMIN: admin, **{role: people.add_person(db, admin, role.value, role.value, role, "North", "correct horse") for role in others}}
+
+
+@pytest.fixture
+def rosa(somebody: dict[Role, Person]) -> Person:
+    return somebody[Role.RESEARCHER]
+
+
+def _claimed(db: Database) -> int:
+    with db.write() as session:
+        row = stored.claim(session)
+    assert row
+    return row.id
+
+
+def test_a_second_click_asks_once(db: Database, rosa: Person, somebody: dict[Role, Person]) -> None:
+    first = jobs.ask(db, rosa, "draw", DRAW)
+    assert jobs.ask(db, rosa, "draw", {"request": DrawRequest("NSR", 9, 2).as_dict()}) == first
+    assert jobs.ask(db, somebody[Role.ADMIN], "draw", DRAW) != first
+    assert _claimed(db) == first
+    assert jobs.ask(db, rosa, "draw", DRAW) == first
+    with db.write() as session:
+        assert stored.finish(session, first, "done", result={"drawn": 5})
+    assert jobs.ask(db, rosa, "draw", DRAW) != first
+    assert [row.status for row in jobs.recent_jobs(db, rosa)] == ["queued", "done"]
+
+
+def test_the_database_itself_allows_one_active_job_of_a_kind_for_a_person(db: Database, rosa: Person) -> None:
+    with pytest.raises(Exception, match="UNIQUE"), db.write() as session:
+        session.add_all([Job(kind="draw", person_id=rosa.id, asked={}), Job(kind="draw", person_id=rosa.id, asked={})])
+
+
+def test_a_demo_is_asked_for_once_by_nobody_in_particular(db: Database) -> None:
+    job_id = jobs.ask(db, None, "demo", {})
+    assert jobs.ask(db, None, "demo", {}) == job_id
+    assert jobs.job(db, None, job_id).status == "queued"
+    assert [row.id for row in jobs.active_jobs(db, None)] == [job_id]
+    people.set_up(db, "ada", "Ada", "correct horse", None)
+    with pytest.raises(StudyError, match="empty database"):
+        jobs.ask(db, None, "demo", {})
+
+
+def test_each_queued_job_is_claimed_once_oldest_first(db: Database, rosa: Person, somebody: dict[Role, Person]) -> None:
+    asked = [jobs.ask(db, rosa, "draw", DRAW), jobs.ask(db, somebody[Role.ADMIN], "draw", DRAW)]
+    assert [_claimed(db), _claimed(db)] == asked
+    with db.write() as session:
+        assert stored.claim(session) is None
+        assert not stored.queued(session)
+
+
+def test_cancelling(db: Database, rosa: Person) -> None:
+    queued = jobs.ask(db, rosa, "draw", DRAW)
+    jobs.cancel(db, rosa, queued)
+    assert jobs.job(db, rosa, queued).status == "cancelled"
+    running = jobs.ask(db, rosa, "draw", DRAW)
+    assert _claimed(db) == running
+    jobs.cancel(db, rosa, running)
+    assert jobs.job(db, rosa, running).active
+    with db.write() as session:
+        assert stored.beat(session, running) == "cancelling"
+        assert stored.finish(session, running, "cancelled")
+        assert not stored.finish(session, running, "done")  # ended is ended
+        assert stored.beat(session, running) == "cancelled"
+    jobs.cancel(db, rosa, running)
+    assert jobs.job(db, rosa, running).status == "cancelled"
+
+
+def test_progress_is_a_share(db: Database, rosa: Person) -> None:
+    job_id = jobs.ask(db, rosa, "draw", DRAW)
+    _claimed(db)
+    with db.write() as session:
+        assert stored.beat(session, job_id, done=2, total=5, message="Drawing") == "running"
+    row = jobs.job(db, rosa, job_id)
+    assert (row.done, row.total, row.message, row.share) == (2, 5, "Drawing", 0.4)
+
+
+def test_a_silent_job_is_an_orphan(db: Database, rosa: Person) -> None:
+    job_id = jobs.ask(db, rosa, "draw", DRAW)
+    _claimed(db)
+    with db.write() as session:
+        assert stored.orphans(session, now() - timedelta(seconds=20)) == []
+        session.execute(update(Job).values(heartbeat_at=now() - timedelta(seconds=21)))
+        assert stored.orphans(session, now() - timedelta(seconds=20)) == [job_id]
+
+
+def test_work_belongs_to_who_asked(db: Database, rosa: Person, somebody: dict[Role, Person]) -> None:
+    job_id = jobs.ask(db, rosa, "draw", DRAW)
+    for stranger in (somebody[Role.COORDINATOR], somebody[Role.READER], None):
+        with pytest.raises(NotAllowed, match="somebody else"):
+            jobs.job(db, stranger, job_id)
+        with pytest.raises(NotAllowed, match="somebody else"):
+            jobs.cancel(db, stranger, job_id)
+    assert jobs.job(db, somebody[Role.ADMIN], job_id).status == "queued"
+
+
+def test_roles_decide_who_may_ask(db: Database, somebody: dict[Role, Person], tmp_path: Path) -> None:
+    asked: dict[str, dict[str, Any]] = {
+        "draw": DRAW,
+        "import": {"directory": str(tmp_path)},
+        "utility": {"study_id": 1},
+        "round": {"study_id": 1, "plan": {}},
+    }
+    for kind, content in asked.items():
+        for person in (somebody[Role.READER], None):
+            with pytest.raises(NotAllowed):
+                jobs.ask(db, person, kind, content)
+    with pytest.raises(NotAllowed):
+        jobs.ask(db, somebody[Role.COORDINATOR], "import", asked["import"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "words"),
+    [
+        ("paint", {}, "no work of kind 'paint'"),
+        ("draw", {}, "missing"),
+        ("draw", {**DRAW, "colour": 1}, "unknown"),
+        ("draw", {"request": {**DRAW["request"], "n": 0}}, "between 1 and"),
+        ("draw", {"request": {**DRAW["request"], "seed": 2**53}}, "at most"),
+        ("import", {"directory": "/nowhere/at/all"}, "no folder"),
+    ],
+)
+def test_what_would_fail_anyway_is_refused_at_once(db: Database, rosa: Person, kind: str, asked: dict[str, object], words: str) -> None:
+    with pytest.raises((StudyError, GeneratorError), match=words):
+        jobs.ask(db, rosa, kind, asked)
+    assert jobs.recent_jobs(db, rosa) == []

@@ -1,0 +1,195 @@
+"""Results of studies with planted answers: the figures follow from the answers, and nobody sees one before unblinding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
+
+from storage.database import Database
+from study.errors import NotAllowed, StudyError
+from study.people import Person
+from study.protocol import CUES, MORPHOLOGY_ITEMS
+from study.results import TABLES, Results, as_json, records, results
+from study.roles import Role
+from tests.study.factory import Planted, PlantedReader, read_study
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database that these tests only look at."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('results') / 'study.db'}")
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def planted(house: Database) -> Planted:
+    return read_study(house)
+
+
+@pytest.fixture(scope="module")
+def found(house: Database, planted: Planted) -> Results:
+    return results(house, planted.coordinator, planted.study_id)
+
+
+def row(table: pd.DataFrame, **wanted: object) -> pd.Series:
+    chosen = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
+    assert len(chosen) == 1, (wanted, len(chosen))
+    return chosen.iloc[0]
+
+
+def scored_calls(planted: Planted, cases: int = 24) -> pd.DataFrame:
+    """Planted calls of scored cases, a row a reading, by an independent route."""
+    scored = sorted(planted.synthetic)[:cases]
+    rows = [(reader, case, call, planted.synthetic[case]) for (reader, case), call in planted.calls.items() if case in scored]
+    return pd.DataFrame(rows, columns=["reader", "case", "call", "synthetic"])
+
+
+def test_accuracy_sensitivity_and_specificity_are_those_planted(found: Results, planted: Planted) -> None:
+    calls = scored_calls(planted)
+    right = calls["call"] == calls["synthetic"]
+    everybody = {"group": "all", "rhythm": "all"}
+    assert row(found.realism, figure="accuracy", **everybody)["value"] == pytest.approx(right.mean())
+    assert row(found.realism, figure="sensitivity", **everybody)["value"] == pytest.approx(calls[calls["synthetic"]]["call"].mean())
+    assert row(found.realism, figure="specificity", **everybody)["value"] == pytest.approx(1 - calls[~calls["synthetic"]]["call"].mean())
+    own = sorted(right.groupby(calls["reader"]).mean())
+    readers = found.realism[(found.realism["group"] == "reader") & (found.realism["rhythm"] == "all") & (found.realism["figure"] == "accuracy")]
+    assert sorted(readers["value"]) == pytest.approx(own)
+    assert set(readers["n"]) == {24}
+
+
+def test_a_corrected_answer_counts_once_and_as_corrected(found: Results) -> None:
+    """The factory's first revisions are all wrong and would lower every figure."""
+    assert row(found.realism, group="all", rhythm="all", figure="accuracy")["n"] == 4 * 24
+    assert any("8 answers were corrected" in note for note in found.notes)
+
+
+def test_fleiss_kappa_is_the_one_statsmodels_finds(found: Results, planted: Planted) -> None:
+    calls = scored_calls(planted).pivot(index="case", columns="reader", values="call").to_numpy(dtype=int)
+    everybody = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all"}
+    ours = row(found.agreement, figure="Fleiss' kappa", **everybody)
+    assert ours["value"] == pytest.approx(fleiss_kappa(aggregate_raters(calls)[0]))
+    assert ours["low"] < ours["value"] < ours["high"]
+    assert ours["n"] == 24
+
+
+def test_agreement_with_themselves_is_as_planted(found: Results) -> None:
+    """Three readers repeat every call, so raw agreement is 1; only four repeats each."""
+    own = found.repeats[
+        (found.repeats["group"] == "reader")
+        & (found.repeats["item"] == "real or synthetic")
+        & (found.repeats["rhythm"] == "all")
+        & (found.repeats["figure"] == "raw agreement")
+    ]
+    assert set(own["n"]) == {4}
+    assert (own["value"] == 1).sum() >= 3
+
+
+def test_the_verdict_stands_beside_its_interval(found: Results) -> None:
+    for _, verdict in found.verdicts.iterrows():
+        assert verdict["sentence"]
+        assert verdict["method"].endswith("90 %")
+    assert row(found.verdicts, group="all")["outcome"] in {"better than chance", "undecided"}
+
+
+def test_every_table_has_units_and_every_gap_a_reason(found: Results) -> None:
+    for name in TABLES:
+        table = getattr(found, name)
+        assert len(table), name
+        if name != "readers":
+            assert table["unit"].notna().all(), name
+            gaps = table[table[["value", "low", "high"]].isna().any(axis=1)]
+            assert gaps["reason"].notna().all(), name
+            assert not any(isinstance(reason, float) for reason in table["reason"]), name
+
+
+def test_the_same_study_gives_the_same_figures(house: Database, planted: Planted, found: Results) -> None:
+    again = results(house, planted.coordinator, planted.study_id)
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(again, name))
+
+
+def test_as_json_is_plain_and_has_no_nan(found: Results) -> None:
+    plain = json.loads(json.dumps(as_json(found), allow_nan=False))
+    accuracy = [one for one in plain["realism"] if (one["group"], one["rhythm"], one["figure"]) == ("all", "all", "accuracy")]
+    assert accuracy[0]["value"] == pytest.approx(row(found.realism, group="all", rhythm="all", figure="accuracy")["value"])
+    assert plain["protocol"]["margin"] == 0.1
+    assert len(records(found.realism, group="reader", rhythm="AF", figure="d'")) == 4
+    assert plain["demo"] is False
+
+
+def test_morphology_rhythm_times_and_cues_by_arm(found: Results) -> None:
+    for item in MORPHOLOGY_ITEMS:
+        keys = {"group": "all", "rhythm": "all", "item": item, "figure": "plausible"}
+        real, synthetic, apart = (row(found.morphology, arm=arm, **keys)["value"] for arm in ("real", "synthetic", "synthetic - real"))
+        assert apart == pytest.approx(synthetic - real)
+    right = row(found.rhythm, group="all", rhythm="all", arm="real")
+    assert 0.75 <= right["value"] <= 1
+    assert row(found.times, group="all", arm="all")["low"] >= 5
+    named = found.cues[(found.cues["group"] == "all") & (found.cues["arm"] == "synthetic")].set_index("cue")["value"]
+    assert named[CUES[0]] > 0
+    assert (named.drop(CUES[0]) == 0).all()
+
+
+def test_blind_studies_and_readers_see_nothing(db: Database) -> None:
+    blind = read_study(db, unblinded=False)
+    with pytest.raises(StudyError, match="still blind"):
+        results(db, blind.coordinator, blind.study_id)
+    reader = Person(blind.reader_ids[0], "reader1-0", "Reader Number0", Role.READER, "Heidelberg", False)
+    with pytest.raises(NotAllowed):
+        results(db, reader, blind.study_id)
+
+
+def test_names_are_for_those_who_manage_people(house: Database, planted: Planted, found: Results) -> None:
+    assert set(found.readers["name"]) == {f"Reader Number{i}" for i in range(4)}
+    researcher = replace(planted.coordinator, role=Role.RESEARCHER)
+    assert set(results(house, researcher, planted.study_id).readers["name"]) == {None}
+
+
+def test_one_reader_has_no_agreement_and_no_spread(db: Database) -> None:
+    alone = read_study(db, [PlantedReader("Heidelberg", 0.7)])
+    found = results(db, alone.coordinator, alone.study_id)
+    kappa = row(found.agreement, group="all", item="real or synthetic", arm="all", rhythm="all", figure="Fleiss' kappa")
+    assert pd.isna(kappa["value"])
+    assert kappa["reason"] == "no case was read by two readers"
+    assert "one reader" in row(found.realism, group="all", rhythm="all", figure="d'")["reason"]
+    assert row(found.verdicts, group="all")["outcome"] == row(found.verdicts, group="reader")["outcome"]
+
+
+def test_one_arm_alone_is_said_not_computed(db: Database) -> None:
+    synthetic = read_study(db, synthetic_share=1.0)
+    found = results(db, synthetic.coordinator, synthetic.study_id)
+    assert row(found.realism, group="all", rhythm="all", figure="specificity")["reason"] == "no real strip was read"
+    assert row(found.verdicts, group="all")["outcome"] is None
+    assert "real" in row(found.rhythm, group="all", rhythm="all", arm="synthetic - real")["reason"]
+
+
+def test_a_study_ended_early_says_so(db: Database) -> None:
+    early = read_study(db, unread=5, synthetic_share=0.25)
+    found = results(db, early.coordinator, early.study_id)
+    assert any("20 of 112 cases given to readers were not read" in note for note in found.notes)
+    assert any("Read balanced accuracy" in note for note in found.notes)
+
+
+def test_a_demo_says_so_first(db: Database) -> None:
+    demo = read_study(db, demo=True)
+    found = results(db, demo.coordinator, demo.study_id)
+    assert found.demo
+    assert found.notes[0].startswith("This is a demo")
+
+
+def test_readers_who_all_guess_alike_are_undefined_in_words(db: Database) -> None:
+    sure = read_study(db, [PlantedReader("Heidelberg", 1.0), PlantedReader("Mannheim", 1.0)], revise=0)
+    found = results(db, sure.coordinator, sure.study_id)
+    real = row(found.agreement, group="all", item="real or synthetic", arm="real", rhythm="all", figure="Fleiss' kappa")
+    assert real["reason"] == "all answers are equal: agreement expected by chance is 1"
+    raw = row(found.agreement, group="all", item="real or synthetic", arm="real", rhythm="all", figure="raw agreement")
+    assert raw["value"] == 1
+    assert row(found.verdicts, group="all")["outcome"] == "better than chance"
