@@ -1,6 +1,6 @@
 """The leak gate: can a classifier that sees the format of the strips, never the heart, tell the arms apart?
 
-Features of the format (quantisation, offset, limb-lead residual, runs, edges) and of the recording chain (noise floor, power above 35 Hz and below
+Features of the format (quantisation, offset, limb-lead residual, edges) and of the recording chain (noise floor, power above 35 Hz and below
 0.7 Hz). A regularised linear model is cross-validated; its AUC is held against those of the same model on permuted arms.
 """
 
@@ -23,7 +23,6 @@ FEATURES = {  # name: what is measured, in one strip (its median over leads)
     "low bit": "share of odd values",
     "offset": "median of a lead, absolute, in counts",
     "limb-lead residual": "root mean square of II - I - III and of Goldberger's relations, in counts",
-    "runs": "longest run of equal samples",
     "edges": "steepest step in the first and last 50 ms against the steepest inside, logarithm",
     "noise floor": "median over 100 ms windows of the power above 30 Hz, logarithm",
     "power above 35 Hz": "share of the power between 5 Hz and the Nyquist frequency, logarithm",
@@ -46,7 +45,6 @@ _REMEDIES = {
     "low bit": "Bring both arms through the canonical form: it rounds to 5 microvolts a count.",
     "offset": "Bring both arms through the canonical form: it removes each lead's median.",
     "limb-lead residual": "Bring both arms through the canonical form: it computes III, aVR, aVL and aVF from I and II.",
-    "runs": "The noise floors differ: draw with more steps, train longer, or choose recordings without dropped or clipped leads.",
     "edges": "Choose recordings longer than 10 s, or without a jump at their ends; or train the generator on the same recordings.",
     "noise floor": "Choose recordings from the collection that the checkpoint was trained on, draw with more steps, or train longer.",
     "power above 35 Hz": "Choose recordings from the collection that the checkpoint was trained on, draw with more steps, or train longer.",
@@ -136,7 +134,6 @@ def _features(leads: NDArray[np.float64]) -> list[float]:
         float(np.mean(np.rint(leads) % 2)),
         float(np.median(np.abs(np.median(leads, axis=-1)))),
         residual,
-        float(np.median([_longest_run(lead) for lead in leads])),
         float(np.median(np.log((_edge(steps) + 1) / (steps[:, 5:-5].max(axis=-1) + 1)))),
         float(np.median(np.log(np.median(windows, axis=-1) + 1e-3))),
         *share,
@@ -152,11 +149,6 @@ def _distinct(lead: NDArray[np.float64]) -> float:
     low, high = np.percentile(lead, [25, 75])
     inside = lead[(lead >= low) & (lead <= high)]
     return float(len(np.unique(np.round(inside, 3))) / max(high - low + 1, 1))
-
-
-def _longest_run(lead: NDArray[np.float64]) -> int:
-    edges = np.concatenate([[-1], np.flatnonzero(np.diff(lead)), [lead.size - 1]])
-    return int(np.diff(edges).max())
 
 
 def _edge(steps: NDArray[np.float64]) -> NDArray[np.float64]:

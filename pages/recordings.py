@@ -1,0 +1,122 @@
+"""Recordings come in: a zip from this computer or a folder on the server. What was refused is named, with its reason."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from pages import progress, sheet, words
+from pages.access import database, require
+from study import jobs, strips
+from study.errors import Problems, StudyError
+from study.people import Person
+from study.roles import Action
+from study.uploads import unpack_zip
+
+PER_PAGE = 4
+_LAYOUTS = (
+    "PTB-XL and MIMIC-IV-ECG are recognised by their tables. Any other folder of WFDB records needs a CSV with the columns "
+    "record, rhythm (NSR or AF) and, where known, patient. Records of at least 10 s, 100 samples/s, with I, II and V1 to V6."
+)
+
+
+def render() -> None:
+    person = require(Action.IMPORT_RECORDINGS)
+    words.heading("Recordings", demo=person.demo)
+    words.outcome()
+    try:
+        latest = progress.follow(person, Action.IMPORT_RECORDINGS, "import")
+        if latest is not None and latest.result:
+            _report(latest.result)
+        _bring_in(person)
+        _collections(person)
+    except Problems as error:
+        words.problem(error)
+
+
+# ---- bringing in ----
+
+
+def _bring_in(person: Person) -> None:
+    with st.expander("Bring recordings in", icon=":material/upload_file:", expanded=not strips.collections(database(), person)):
+        if person.demo:
+            st.text("In the demo, recordings can be tried out, but its studies show simulated strips only.")
+        st.caption(_LAYOUTS)
+        upload, server = st.tabs(["Zip from this computer", "Folder on the server"])
+        with upload, st.form("upload", border=False, clear_on_submit=True):
+            st.file_uploader("Zip of WFDB records with their table of labels", type=["zip"], key="upload-zip")
+            st.form_submit_button("Import the zip", type="primary", on_click=_import_zip, args=(person,))
+        with server, st.form("server", border=False):
+            st.text_input("Folder", key="server-folder", placeholder="/data/ptb-xl")
+            st.text_input("Table of labels (CSV), if not in the folder", key="server-labels")
+            st.form_submit_button("Import the folder", type="primary", on_click=_import_folder, args=(person,))
+
+
+def _import_zip(person: Person) -> None:
+    words.attempt("", _unpack_and_ask, person, st.session_state["upload-zip"])
+
+
+def _unpack_and_ask(person: Person, uploaded: UploadedFile | None) -> None:
+    """Unpacks into a folder of its own, which the runner removes when it is done; the recordings are filed under the zip's name."""
+    if uploaded is None:
+        raise StudyError("Choose a zip file first.")
+    if jobs.active_jobs(database(), person, "import"):
+        raise StudyError("An import of yours is running. Wait for it, or cancel it.")
+    folder = Path(tempfile.mkdtemp(prefix="blindstrip-upload-"))
+    try:
+        unpack_zip(uploaded, folder / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(uploaded.name).stem).strip(".-")[:60] or "upload"))
+        jobs.ask(database(), person, "import", {"directory": str(folder), "temporary": True})
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _import_folder(person: Person) -> None:
+    folder, labels = st.session_state["server-folder"].strip(), st.session_state["server-labels"].strip()
+    words.attempt("", jobs.ask, database(), person, "import", {"directory": folder, "labels": labels or None})
+
+
+def _report(result: dict[str, Any]) -> None:
+    """What became of the files of the last import."""
+    refused: dict[str, int] = result["refused"]
+    with st.container(border=True):
+        st.markdown("**Last import**")
+        with st.container(horizontal=True):
+            st.metric("Imported", result["imported"])
+            st.metric("There already", result["already_present"])
+            st.metric("Refused", sum(refused.values()))
+            st.metric("Left out", sum(result["left_out"].values()), help="Rows of the table that are neither sinus rhythm nor AF by the label rules.")
+        for reason, files in result["refused_files"].items():
+            with st.expander(words.plain(f"{reason}: {refused[reason]}")):
+                for file in files:
+                    st.text(file)
+                if refused[reason] > len(files):
+                    st.text(f"... and {refused[reason] - len(files)} more.")
+        if result["left_out"]:
+            with st.expander("Left out"):
+                rows = [{"Reason": reason, "Rows": n} for reason, n in result["left_out"].items()]
+                st.dataframe(rows, hide_index=True, alt="Rows left out by reason")
+
+
+# ---- what is there ----
+
+
+def _collections(person: Person) -> None:
+    found = strips.collections(database(), person)
+    if not found:
+        st.info("No recordings yet.")
+        return
+    st.subheader("In the database")
+    rows = [{"Collection": one.name, "Rhythm": one.rhythm, "Recordings": one.recordings, "Patients": one.patients} for one in found]
+    st.dataframe(rows, hide_index=True, width=720, alt="Recordings by collection and rhythm")
+    chosen = st.selectbox("Look at", range(len(found)), format_func=lambda i: f"{found[i].name}, {found[i].rhythm}", key="collection", width=420)
+    one = found[chosen]
+    page = min(sheet.current("recordings-page"), (one.recordings - 1) // PER_PAGE)
+    sheet.page_of(strips.recordings(database(), person, one.name, one.rhythm, page=page, per_page=PER_PAGE))
+    sheet.pages(one.recordings, PER_PAGE, "recordings-page")

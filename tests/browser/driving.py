@@ -1,0 +1,101 @@
+"""Driving the real app: a server of its own on a fresh database, and the few moves that every browser test makes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+ROOT = Path(__file__).resolve().parents[2]
+VIEWPORT = {"width": 1440, "height": 900}
+_START_SECONDS = 90
+
+
+@dataclass
+class Server:
+    """A running blindstrip. `database` is its URL, `log` what it printed."""
+
+    url: str
+    database: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def open(self, chrome: Browser, path: str = "/") -> Page:
+        """The page at a path in a browser without cookies."""
+        page = chrome.new_context(viewport=VIEWPORT, accept_downloads=True).new_page()
+        page.set_default_timeout(20_000)
+        page.goto(self.url + path)
+        return page
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_server(folder: Path) -> Server:
+    """Serves the app on a free port with an empty database in `folder`; returns once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    database, log = f"sqlite:///{folder / 'study.db'}", folder / "server.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSTRIP_")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+            cwd=ROOT,
+            env={**environment, "BLINDSTRIP_DATABASE": database},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(f"http://127.0.0.1:{port}", database, log, process)
+    end = time.monotonic() + _START_SECONDS
+    while not _answers(server.url):
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            raise RuntimeError(f"The app did not start:\n{log.read_text()}")
+        select.select([], [], [], 0.2)
+    return server
+
+
+def sign_in(server: Server, chrome: Browser, username: str, password: str) -> Page:
+    """A fresh browser, signed in."""
+    page = server.open(chrome, "/sign-in")
+    page.locator("input[name=username]").fill(username)
+    page.locator("input[name=password]").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    settled(page)
+    return page
+
+
+def settled(page: Page) -> None:
+    """Waits until the script run is over: before that, a click could hit what the last run drew."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def choose(page: Page, option: str) -> None:
+    """Clicks an option of a segmented control and waits until it shows as chosen."""
+    button = page.get_by_role("radio", name=option, exact=True).or_(page.get_by_role("button", name=option, exact=True)).first
+    button.click()
+    expect(button).to_be_checked() if button.get_attribute("role") == "radio" else expect(button).to_be_visible()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url + "/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
