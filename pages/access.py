@@ -16,6 +16,7 @@ from study.settings import Settings
 
 COOKIE = "blindstrip_sign_in"
 IDENTITY = "person"  # the key of st.user that app.py's gate fills through server.trustedUserHeaders
+_DRAWN_FOR = "drawn for"  # the key of session state with the person at the last run
 
 
 @cache
@@ -48,7 +49,14 @@ def require(action: Action) -> Person:
     except NotAllowed as error:
         st.error(str(error))
         st.stop()
+    st.session_state[_DRAWN_FOR] = person
     return person
+
+
+def still_here() -> bool:
+    """Whether who clicks is who the screen was drawn for, in the same role. Streamlit runs a callback before the screen can ask `require`."""
+    person = current_person()
+    return person is not None and person == st.session_state.get(_DRAWN_FOR)
 
 
 def turn_away() -> NoReturn:

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from pages import paper, words
-from pages.access import database, require
+from pages.access import database, require, still_here
 from study import reading
 from study.errors import Problems
 from study.people import Person
@@ -160,6 +160,8 @@ def _submit_button(person: Person, case: ReadingCase, place: str) -> None:
 
 def _submit(person: Person, code: str, place: str) -> None:
     """One transaction; a second click finds the answer stored and changes nothing."""
+    if not still_here():
+        return
     state = st.session_state
     morphology: dict[str, Any] = {item: state.get(_item_key(item, place)) for item in MORPHOLOGY_ITEMS}
     realism: Any = state.get(f"realism-{place}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.access import still_here
 from pages.front_door import DEMO_NOTICE
 from study.errors import Problems
 
@@ -42,6 +43,9 @@ def act(done: str, action: Callable[..., Any], *args: Any) -> None:
 
 def attempt(done: str, action: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
     """For callbacks: does it, and keeps for `outcome` what to say: `done`, or why it was refused."""
+    if not still_here():
+        st.session_state[_OUTCOME] = ("error", "Nothing was done, because your sign-in has changed since. Try again.")
+        return False
     try:
         action(*args, **kwargs)
     except Problems as error:

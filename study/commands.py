@@ -87,18 +87,21 @@ def sample(given: argparse.Namespace) -> dict[str, Any]:
 
 def utility(given: argparse.Namespace) -> dict[str, Any]:
     from generator.utility import labelled
-    from generator.utility import utility as classifiers_utility
+    from generator.utility import utility as utility_of
 
     sources = (([given.train_real], given.train_folds), ([given.test_real], given.test_folds), (given.synthetic, None))
-    read = [_read(folders, folds) for folders, folds in sources]
+    listed = [_listed(folders, folds) for folders, folds in sources]  # all of them before any is read
+    read = [_read(candidates) for candidates in listed]
     tables = [labelled(counts, [one.rhythm for one in candidates], [one.patient for one in candidates]) for candidates, counts in read]
-    return classifiers_utility(*tables, seed=given.seed)
+    return utility_of(*tables, seed=given.seed)
 
 
 def leak(given: argparse.Namespace) -> dict[str, Any]:
     from generator.leak import leak as gate
 
-    real, synthetic = (_chosen(*_read(folders), given.n, given.seed) for folders in (given.real, given.synthetic))
+    listed = [_listed(folders) for folders in (given.real, given.synthetic)]
+    chosen = listed if given.n is None else [_chosen(candidates, given.n, given.seed) for candidates in listed]
+    (_, real), (_, synthetic) = (_read(candidates) for candidates in chosen)
     return gate(real, synthetic, given.seed).as_dict()
 
 
@@ -326,25 +329,14 @@ def _drawer(checkpoint: Path | None, *, quiet: bool = False) -> rounds.Draw:
 # ---- folders of strips ----
 
 
-def _read(folders: Sequence[Path], folds: range | None = None) -> tuple[list[Candidate], Counts]:
-    """The strips of folders that can be read, (n, 8, 1000); those refused are told. Each drawn strip is a patient of its own."""
+def _listed(folders: Sequence[Path], folds: range | None = None) -> list[Candidate]:
+    """The NSR and AF strips of folders; each drawn one is a patient of its own."""
     listed: list[Candidate] = []
     for folder in folders:
         found = find(folder)
         drawn = found.kind == "strips"
         listed += [replace(one, patient=str(one.path)) if drawn else one for one in _in_folds(found.candidates, folds, folder)]
-    kept: list[Candidate] = []
-    counts: list[Counts] = []
-    with ProgressBar(f"strips of {', '.join(folder.name for folder in folders)}") as bar:
-        for candidate, recording in read_all(listed, bar):
-            if isinstance(recording, Refused):
-                say(f"refused: {recording}")
-            else:
-                kept.append(candidate)
-                counts.append(recording.counts)
-    if not kept:
-        raise StudyError(f"{', '.join(map(str, folders))}: no strip of NSR or AF could be read. Check the table of labels.")
-    return kept, np.stack(counts)
+    return listed
 
 
 def _in_folds(candidates: list[Candidate], folds: range | None, folder: Path) -> list[Candidate]:
@@ -357,18 +349,32 @@ def _in_folds(candidates: list[Candidate], folds: range | None, folder: Path) ->
     return chosen
 
 
-def _chosen(candidates: list[Candidate], counts: Counts, n: int | None, seed: int) -> Counts:
-    """n strips by seed, half of each rhythm (NSR has the odd one); all where n is None."""
-    if n is None:
-        return counts
+def _chosen(candidates: list[Candidate], n: int, seed: int) -> list[Candidate]:
+    """n of them by seed, half of each rhythm (NSR has the odd one)."""
     rng = np.random.default_rng(seed)
-    chosen: list[int] = []
+    chosen: list[Candidate] = []
     for rhythm, wanted in zip(RHYTHMS, (n - n // 2, n // 2), strict=True):
-        of_rhythm = [i for i, one in enumerate(candidates) if one.rhythm == rhythm]
-        if len(of_rhythm) < wanted:
-            raise StudyError(f"{wanted} {rhythm} strips were asked for in each arm, {len(of_rhythm)} are there. Ask for fewer with --n.")
-        chosen += [of_rhythm[i] for i in rng.permutation(len(of_rhythm))[:wanted]]
-    return counts[chosen]
+        there = [one for one in candidates if one.rhythm == rhythm]
+        if len(there) < wanted:
+            raise StudyError(f"{wanted} {rhythm} strips were asked for in each arm, {len(there)} are there. Ask for fewer with --n.")
+        chosen += [there[i] for i in rng.permutation(len(there))[:wanted]]
+    return chosen
+
+
+def _read(candidates: list[Candidate]) -> tuple[list[Candidate], Counts]:
+    """Those that can be read, with their counts (n, 8, 1000); those refused are told."""
+    kept: list[Candidate] = []
+    counts: list[Counts] = []
+    with ProgressBar("strips read") as bar:
+        for candidate, recording in read_all(candidates, bar):
+            if isinstance(recording, Refused):
+                say(f"refused: {recording}")
+            else:
+                kept.append(candidate)
+                counts.append(recording.counts)
+    if not kept:
+        raise StudyError(f"None of {len(candidates)} strips of NSR or AF could be read. Check the folders and their tables of labels.")
+    return kept, np.stack(counts)
 
 
 def _counted(reasons: Counter[str]) -> str:

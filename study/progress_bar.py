@@ -17,6 +17,8 @@ class ProgressBar:
         self._bar: tqdm[NoReturn] | None = None
 
     def __call__(self, done: float, total: float, doing: str = "") -> None:
+        if self._bar is None and not done:  # what is refused at the start is told without a bar
+            return
         bar = self._bar or self._begin(total)
         bar.total = total
         bar.set_description(doing, refresh=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ def shared() -> Path:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.skipped and MUST_RUN and item.get_closest_marker(MUST_RUN):
         report.outcome = "failed"
@@ -38,4 +38,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if chromium() is None:
-        terminalreporter.write_line("THE BROWSER TESTS DID NOT RUN: no chromium on the path. On Debian: apt-get install chromium", red=True, bold=True)
+        message = "THE BROWSER TESTS DID NOT RUN: no chromium on the path. On Debian: apt-get install chromium"
+        terminalreporter.write_line(message, red=True, bold=True)

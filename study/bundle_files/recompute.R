@@ -3,7 +3,8 @@
 
 arguments <- commandArgs(trailingOnly = TRUE)
 folder <- if (length(arguments) > 0) arguments[1] else "."
-judgements <- read.csv(file.path(folder, "judgements.csv"), colClasses = c(case = "character", reader = "character"), encoding = "UTF-8")
+as_text <- c(case = "character", reader = "character", site = "character") # a hospital called T or NA is no missing value
+judgements <- read.csv(file.path(folder, "judgements.csv"), colClasses = as_text, na.strings = "", encoding = "UTF-8")
 scored <- judgements[judgements$role == "scored" & judgements$latest, ] # repeats do not count; a corrected answer counts once, as corrected
 right <- scored$called_synthetic == (scored$arm == "synthetic")
 

@@ -14,7 +14,8 @@ import pandas as pd
 
 
 def recompute(folder: Path) -> dict[str, Any]:
-    table = pd.read_csv(folder / "judgements.csv", dtype={"case": str, "reader": str})
+    as_text = {"case": str, "reader": str, "site": str}  # a hospital called T or NA is no missing value
+    table = pd.read_csv(folder / "judgements.csv", dtype=as_text, keep_default_na=False, na_values=[""])
     scored = table[(table["role"] == "scored") & table["latest"]]  # repeats do not count; a corrected answer counts once, as corrected
     right = scored["called_synthetic"] == (scored["arm"] == "synthetic")
     return {

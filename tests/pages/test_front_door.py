@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -171,6 +172,19 @@ def test_a_lost_session_of_ones_own_can_be_resumed(house: House) -> None:
 def test_nothing_is_served_without_a_sign_in(house: House, path: str) -> None:
     answer = httpx.get(house.url + path)
     assert (answer.status_code, answer.text) == (401, "Not signed in.")
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../_stcore/metrics", "/static/%2e%2e/_stcore/metrics", "/static/_stcore/metrics", "/static/..%2f..%2fapp.py"]
+)
+def test_no_way_round_the_gate_leads_through_the_public_folder(house: House, path: str) -> None:
+    connection = HTTPConnection(house.url.removeprefix("http://"))  # httpx would tidy the path up
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    empty_page = httpx.get(house.url, cookies={COOKIE: house.cookies["reader"]}).text  # the same for every address: a page to run Streamlit in
+    assert answer.status in (400, 401, 404) or body == empty_page
 
 
 def test_the_agent_interface_and_uploads_need_a_sign_in_and_the_first_stays_off(house: House) -> None:

@@ -38,11 +38,11 @@ def _postgres() -> Iterator[Path]:
             shutil.chown(folder, "postgres")
             as_user = ["runuser", "-u", "postgres", "--"]
         path = {**os.environ, "LC_ALL": "C.UTF-8"}
-        create = [*as_user, initdb, "-D", folder / "data", "-A", "trust", "-U", "tester", "-N"]
+        create = [*as_user, initdb, "-D", str(folder / "data"), "-A", "trust", "-U", "tester", "-N"]
         subprocess.run(create, check=True, capture_output=True, env=path, cwd=folder)
         options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        control = [*as_user, pg_ctl, "-D", folder / "data", "-w"]
-        subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], check=True, capture_output=True, env=path, cwd=folder)
+        control = [*as_user, pg_ctl, "-D", str(folder / "data"), "-w"]
+        subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, capture_output=True, env=path, cwd=folder)
         try:
             yield folder
         finally:

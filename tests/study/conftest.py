@@ -1,4 +1,4 @@
-"""What tests of the study room share: an empty database, and passwords that are quick to hash."""
+"""What tests of the study room share: an empty database, passwords that are quick to hash, folders for commands to work on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from argon2 import PasswordHasher
 
 from storage.database import Database
 from study import people
+from tests.study.cli_calls import Run, run
+from tests.wfdb_files import signals, write_record
 
 
 @pytest.fixture
@@ -28,3 +30,35 @@ def db(url: str) -> Iterator[Database]:
 @pytest.fixture(autouse=True)
 def _quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+# ---- commands ----
+
+
+@pytest.fixture
+def ask(url: str) -> Run:
+    """Runs a command on an empty database of the test's own."""
+    return lambda *arguments: run(*arguments, "--db", url)
+
+
+@pytest.fixture(scope="session")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve simulated recordings of each rhythm, every one of another patient, in folds 1 to 3."""
+    folder = tmp_path_factory.mktemp("files") / "ward"
+    rows = ["record,rhythm,patient,fold"]
+    for i in range(24):
+        rhythm = ("NSR", "AF")[i % 2]
+        write_record(folder, f"ecg{i}", signals(i, rhythm))
+        rows.append(f"ecg{i},{rhythm},{i},{i % 3 + 1}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Eight drawn strips of each rhythm, a folder each."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for rhythm in ("NSR", "AF"):
+        made = run("sample", "--rhythm", rhythm, "--n", 8, "--seed", 5, "--steps", 4, "--out", folder / rhythm)
+        assert made["drawn"] + made["rejected"] == 8
+    return {rhythm: folder / rhythm for rhythm in ("NSR", "AF")}

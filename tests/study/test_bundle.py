@@ -6,10 +6,13 @@ import csv
 import hashlib
 import io
 import json
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,14 @@ import pytest
 
 from storage import audit, export
 from storage.database import Database
+from study import unblinding
 from study.bundle import EXPORTED, bundle
 from study.errors import NotAllowed, StudyError
 from study.people import Person
 from study.results import Results, results
 from study.roles import Role
-from tests.study.factory import Planted, read_study
+from study.studies import REFUSED_BY_THE_GATE
+from tests.study.factory import Planted, PlantedReader, read_study
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,29 @@ def test_the_script_in_the_bundle_recomputes_the_results(found: Results, archive
             assert accuracy == pytest.approx(figure(found, "realism", group=kind, name=name, rhythm="all", figure="accuracy"))
     wanted = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all", "figure": "Fleiss' kappa"}
     assert again["Fleiss' kappa"] == pytest.approx(figure(found, "agreement", **wanted))
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no Rscript on the path (Debian: apt-get install r-base-core)")
+def test_the_r_script_in_the_bundle_finds_the_same(db: Database, tmp_path: Path) -> None:
+    """Sites that R and pandas would take for TRUE and for a missing value; unread cases, so that readings differ from case to case."""
+    readers = (PlantedReader("T", 0.8), PlantedReader("T", 0.6), PlantedReader("NA", 0.9), PlantedReader("Zürich, Süd", 0.5))
+    study = read_study(db, readers, cases=30, unread=4)
+    found = results(db, study.coordinator, study.study_id)
+    opened(bundle(db, study.coordinator, study.study_id)[1]).extractall(tmp_path)
+    by_r = subprocess.run(["Rscript", "--vanilla", tmp_path / "recompute.R", tmp_path], capture_output=True, text=True, check=True).stdout
+    by_python = subprocess.run([sys.executable, tmp_path / "recompute.py", tmp_path], capture_output=True, text=True, check=True).stdout
+    again = json.loads(by_python)
+
+    def said(pattern: str) -> list[float]:
+        return [float(number) for line in re.findall(pattern, by_r, re.MULTILINE) for number in line.split()]
+
+    wanted = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all", "figure": "Fleiss' kappa"}
+    assert said(r"^readings: (\d+)") == [104] == [again["readings"]]
+    assert said(r"^Fleiss' kappa: (.+)") == pytest.approx([figure(found, "agreement", **wanted)], abs=1e-9) == [again["Fleiss' kappa"]]
+    for kind in ("site", "reader"):
+        table = found.realism[(found.realism["group"] == kind) & (found.realism["rhythm"] == "all") & (found.realism["figure"] == "accuracy")]
+        assert again[f"accuracy by {kind}"] == pytest.approx(dict(zip(table["name"], table["value"], strict=True)))
+        assert sorted(said(rf"^accuracy by {kind}:\n.+\n(.+)")) == pytest.approx(sorted(again[f"accuracy by {kind}"].values()), abs=1e-9)
 
 
 def test_checksums_verify_and_cover_every_file(archive: zipfile.ZipFile) -> None:
@@ -163,6 +191,18 @@ def test_the_audit_chain_can_be_checked_from_the_csv(db: Database) -> None:
         assert hashlib.sha256(text.encode()).hexdigest() == row["hash"]
     assert withheld == 2  # people who were added
     assert rows[-1]["action"] == "utility computed"
+
+
+def test_openings_that_the_leak_gate_refused_stand_in_the_trail(db: Database) -> None:
+    planted = read_study(db, unblinded=False)
+    detail = {"verdict": "refuse", "auc": 0.9, "p_value": 0.001, "worst_feature": "offset"}
+    with db.write() as session:
+        audit.append(session, planted.coordinator.id, REFUSED_BY_THE_GATE, f"study {planted.study_id}", detail)
+        audit.append(session, planted.coordinator.id, REFUSED_BY_THE_GATE, "study 99", detail)
+    unblinding.ask(db, planted.coordinator, planted.study_id, "a pilot")
+    unblinding.confirm(db, replace(planted.coordinator, id=planted.coordinator.id + 1), planted.study_id)
+    rows = table(opened(bundle(db, planted.coordinator, planted.study_id)[1]), "audit.csv")
+    assert [json.loads(row["detail"]) for row in rows if row["action"] == REFUSED_BY_THE_GATE] == [detail]
 
 
 def test_a_demo_says_so_everywhere(db: Database) -> None:
