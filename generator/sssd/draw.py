@@ -1,0 +1,173 @@
+"""Strips out of a checkpoint.
+
+Strip i of a request depends on the request's seed and settings, the checkpoint and i: not on the batch, not on what else is drawn.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from generator.errors import Cancelled, GeneratorError, Refused
+from generator.leads import STORED
+from generator.request import RHYTHMS, DrawRequest, checkpoint_sha256, shipped_checkpoint
+from generator.sssd import checkpoint as checkpoints
+from generator.sssd.checkpoint import Model
+from generator.sssd.rhythm import track
+from generator.sssd.samplers import ancestral, denoiser, dpm_solver_pp_2m, start, times_even_in_log_snr
+from generator.strip import SAMPLES, Counts, canonical_from_stored
+
+Progress = Callable[[float, int], None]  # strips done (with fractions), strips to draw
+
+# Rounding in matrix products depends on a batch's size, so every batch has the same one, and a strip the same place in it; unused places hold zeros.
+_BATCH = {"cpu": 4, "cuda": 64}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One sample, also where quality control refused it: rejections are counted, never hidden."""
+
+    number: int  # i of the request
+    counts: Counts | None  # (8, 1000) int16, 5 uV a count; None where rejected
+    rejected: str | None  # Refused.reason
+    conditions: dict[str, object] = field(default_factory=dict)  # rhythm, and the R times that it was drawn around
+
+
+def draw(
+    request: DrawRequest,
+    *,
+    first: int = 0,
+    count: int | None = None,
+    checkpoint: Path | Model | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[Drawn]:
+    """Samples first .. first + count - 1 of a request (default: all), through the canonical form.
+
+    checkpoint: a folder or a loaded Model, default the shipped one. device: "auto" takes a GPU where there is one; strips repeat on the same
+    kind of device. progress and cancelled are called after every network evaluation; Cancelled is raised when the latter says so.
+    GeneratorError where the checkpoint cannot do what is asked.
+    """
+    count = request.n - first if count is None else count
+    if first < 0 or count < 0 or first + count > request.n:
+        raise GeneratorError(f"Samples {first} to {first + count - 1} were asked of a request for {request.n}. Ask for numbers 0 to {request.n - 1}.")
+    model = checkpoint if isinstance(checkpoint, Model) else load(checkpoint, device)
+    _check(request, model)
+    size = _BATCH.get(model.device.type, 4)
+    drawn: list[Drawn] = []
+    for batch in range(first // size, -(-(first + count) // size)):
+        numbers = [number for number in range(batch * size, (batch + 1) * size) if first <= number < first + count]
+
+        def on_step(done: int, steps: int, before: int = len(drawn), more: int = len(numbers)) -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled(f"Drawing was stopped after {before} of {count} strips.")
+            if progress is not None:
+                progress(before + more * done / steps, count)
+
+        with _one_thread():
+            drawn += _draw_batch(request, model, numbers, size, on_step)
+    return drawn
+
+
+def load(path: Path | None = None, device: str = "auto") -> Model:
+    """A checkpoint folder in memory (default: the shipped one), kept from call to call while its files stay the same."""
+    folder = shipped_checkpoint() if path is None else Path(path)
+    at = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return _load(folder.resolve(), checkpoint_sha256(folder), at)
+
+
+def provenance(request: DrawRequest, model: Model) -> dict[str, object]:
+    """What is stored with drawn strips, and draws them again."""
+    return {
+        **request.as_dict(),
+        "steps": model.config.schedule.T if request.sampler == "ddpm" else request.steps,
+        "checkpoint": model.sha256,
+        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else f"{platform.machine()} CPU",
+        "torch": torch.__version__,
+    }
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The same sums in the same order wherever a CPU draws; and on a busy machine threads that wait for each other are many times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, sha256: str, device: str) -> Model:
+    model = checkpoints.load(folder, device)
+    if model.sha256 != sha256:
+        raise GeneratorError(f"{folder} changed while it was read. Try again.")
+    return model
+
+
+def _check(request: DrawRequest, model: Model) -> None:
+    if request.rhythm not in model.config.classes:
+        raise GeneratorError(f"This checkpoint draws {', '.join(model.config.classes)}, not {request.rhythm}. Choose another checkpoint.")
+    tracked = model.config.network.track_channels > 0
+    if request.heart_rate is not None and not tracked:
+        raise GeneratorError("This checkpoint knows no rhythm track, so a heart rate cannot be chosen. Leave heart_rate empty.")
+    if tracked and request.rhythm not in model.config.rr:
+        raise GeneratorError(f"This checkpoint has no RR model for {request.rhythm}. Train it again.")
+
+
+def _draw_batch(request: DrawRequest, model: Model, numbers: list[int], size: int, on_step: Callable[[int, int], None]) -> list[Drawn]:
+    places = [number % size for number in numbers]
+    sources = [_generators(request, number) for number in numbers]
+    config = model.config
+    r_times = [config.rr[request.rhythm].draw(rhythm, request.heart_rate) if config.network.track_channels else None for rhythm, _ in sources]
+    tracks = _placed([track(times) for times in r_times if times is not None], places, size, model) if config.network.track_channels else None
+    labels = torch.zeros(size, len(config.classes), device=model.device)
+    labels[:, config.classes.index(request.rhythm)] = 1
+
+    def noise() -> Tensor:
+        return _placed([source.standard_normal((len(STORED), SAMPLES), dtype=np.float32) for _, source in sources], places, size, model)
+
+    with torch.inference_mode():
+        denoise = denoiser(model.network, config.schedule, labels, tracks, request.guidance)
+        x = start(noise(), config.schedule)
+        if request.sampler == "ddpm":
+            x = ancestral(denoise, x, config.schedule, noise, on_step)
+        else:
+            x = dpm_solver_pp_2m(denoise, x, config.schedule, times_even_in_log_snr(config.schedule, request.steps), on_step)
+        channels = x.double().cpu().numpy()[places]
+    mv = channels * np.array(config.std_mv)[:, None] + np.array(config.mean_mv)[:, None]
+    mv = mv[:, [config.leads.index(lead) for lead in STORED]]
+    return [_through_quality_control(request, number, strip, times) for number, strip, times in zip(numbers, mv, r_times, strict=True)]
+
+
+def _through_quality_control(request: DrawRequest, number: int, mv: NDArray[np.float64], r_times: NDArray[np.float64] | None) -> Drawn:
+    conditions: dict[str, object] = {"rhythm": request.rhythm}
+    if r_times is not None:
+        conditions["r_times"] = [round(float(time), 3) for time in r_times]
+    try:
+        return Drawn(number, canonical_from_stored(mv), None, conditions)
+    except Refused as refused:
+        return Drawn(number, None, refused.reason, conditions)
+
+
+def _generators(request: DrawRequest, number: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """One source for the rhythm and one for the noise: a chosen heart rate leaves the noise as it was."""
+    seeds = np.random.SeedSequence([request.seed, RHYTHMS.index(request.rhythm), number]).spawn(2)
+    return np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
+
+
+def _placed(rows: list[NDArray[np.float32]], places: list[int], size: int, model: Model) -> Tensor:
+    placed = torch.zeros(size, *rows[0].shape)
+    placed[places] = torch.from_numpy(np.stack(rows))
+    return placed.to(model.device)

@@ -1,0 +1,265 @@
+"""The network of SSSD-ECG, and the additions that blindstrip's own checkpoints switch on.
+
+Alcaraz & Strodthoff 2023 (arXiv 2301.08227): DiffWave's residual blocks (Kong et al. 2021) with two bidirectional S4 layers each,
+conditioned on the diffusion step and on labels. With every addition off it computes what the published code computes for the same weights.
+The additions:
+
+- `fold`: neighbouring samples become channels, so a strip is a shorter sequence of wider vectors;
+- `track_channels`: the rhythm track (generator.sssd.rhythm) as further input;
+- `beat_average`: the average of the noisy input over beats at equal offset from the R peak, as further input: twelve beats tell more than one;
+- `beat_pooling`: in each block, features averaged the same way, mixed, and given back to every beat: the beats of a strip resemble each other;
+- `strip_pooling`: in each block, the mean and spread of every feature over the strip;
+- `linear_filters`: a direct path from the noisy input to the output, a mixture of linear filters whose weights follow the diffusion step and
+  the features at each place, so that a QRS complex passes where the baseline is smoothed (Wiener's filter, made local). The noise of a
+  folded strip has half as many dimensions as the blocks have channels: without the path they had not learned to carry it through after
+  1,000 iterations, and the loss at low noise was that of a blind guess.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from generator.errors import GeneratorError
+from generator.sssd.rhythm import OFFSET_CHANNEL
+from generator.sssd.s4 import S4, KernelForm, S4Layer
+
+_BEAT_BEGINS = -0.4  # s before the R peak: the P wave is in
+_BINS_AT_INPUT = (128, 0.01)  # offsets from the R peak: how many, how many seconds apart; later ones share the last
+_BINS_IN_BLOCKS = (64, 0.02)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What determines the function that a network computes. Names of the first group: wavenet_config of the published JSON files."""
+
+    in_channels: int = 8  # leads
+    out_channels: int = 8
+    num_res_layers: int = 36  # residual blocks
+    res_channels: int = 256  # width of a block; its S4 layers are twice as wide
+    skip_channels: int = 256
+    diffusion_step_embed_dim_in: int = 128  # sines and cosines of the step
+    diffusion_step_embed_dim_mid: int = 512
+    diffusion_step_embed_dim_out: int = 512
+    s4_lmax: int = 1000  # taps of an S4 kernel
+    s4_d_state: int = 64  # poles of an S4 kernel
+    s4_dropout: float = 0.0
+    s4_bidirectional: int = 1
+    s4_layernorm: int = 1
+    label_embed_dim: int = 128
+    label_embed_classes: int = 71  # statements that a label vector can carry
+
+    kernel_form: KernelForm = "conjugate"  # how the published code that trained the weights summed the poles
+    fold: int = 1  # samples folded into one step; 1000 must be a multiple
+    track_channels: int = 0  # channels of the rhythm track; 0 for none
+    beat_average: bool = False  # needs a track
+    beat_pooling: bool = False  # needs a track
+    strip_pooling: bool = False
+    linear_filters: int = 0  # filters of the direct path from input to output; 0 for none
+
+    def __post_init__(self) -> None:
+        if self.fold < 1 or 1000 % self.fold:
+            raise GeneratorError(f"fold is {self.fold}, and 1000 samples are no multiple of it. Choose 1, 2, 4, 5, 8 or 10.")
+        if self.kernel_form not in ("conjugate", "without-conjugates"):
+            raise GeneratorError(f"kernel_form is {self.kernel_form!r}. Choose 'conjugate' or 'without-conjugates'.")
+        if (self.beat_average or self.beat_pooling) and self.track_channels <= OFFSET_CHANNEL:
+            raise GeneratorError(
+                f"beat_average and beat_pooling need a rhythm track of at least {OFFSET_CHANNEL + 1} channels, not {self.track_channels}."
+            )
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> NetworkConfig:
+        """Raises GeneratorError for a name that is no field."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise GeneratorError(f"The network's configuration has unknown fields: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        return cls(**fields)
+
+
+class Network(nn.Module):
+    """What a checkpoint's weights are for. Call with noisy leads, step, labels and, if it takes one, a rhythm track."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+        sources = c.in_channels * (2 if c.beat_average else 1) + c.track_channels
+        self.first = nn.Conv1d(sources * c.fold, c.res_channels, 1)
+        self.labels = nn.Linear(c.label_embed_classes, c.label_embed_dim, bias=False) if c.label_embed_classes else None
+        self.step_1 = nn.Linear(c.diffusion_step_embed_dim_in, c.diffusion_step_embed_dim_mid)
+        self.step_2 = nn.Linear(c.diffusion_step_embed_dim_mid, c.diffusion_step_embed_dim_out)
+        self.blocks = nn.ModuleList(Block(c) for _ in range(c.num_res_layers))
+        self.last_1 = nn.Conv1d(c.skip_channels, c.skip_channels, 1)
+        self.last_2 = nn.Conv1d(c.skip_channels, c.out_channels * c.fold, 1)
+        noisy = c.in_channels * (2 if c.beat_average else 1) * c.fold
+        self.linear = nn.Conv1d(noisy, c.linear_filters * c.out_channels * c.fold, 3, padding=1, bias=False) if c.linear_filters else None
+        self.linear_weights = nn.Linear(c.diffusion_step_embed_dim_out, c.linear_filters) if c.linear_filters else None
+        self.linear_places = nn.Conv1d(c.skip_channels, c.linear_filters, 1) if c.linear_filters else None
+
+    def initialise(self, seed: int) -> None:
+        """Weights to begin a training with: He 2015 for convolutions, HiPPO for S4, zero for the last layer."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for module in self.modules():
+                if isinstance(module, nn.Conv1d):
+                    nn.init.kaiming_normal_(module.weight)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+                elif isinstance(module, nn.Linear):
+                    module.reset_parameters()
+        for number, layer in enumerate(module for module in self.modules() if isinstance(module, S4)):
+            layer.initialise(seed * 1000 + number)
+        for block in self.modules():
+            if isinstance(block, Block):
+                block.start_without_pooling()
+        nn.init.zeros_(self.last_2.weight)
+        if self.linear is not None and self.linear_weights is not None and self.linear_places is not None:
+            with torch.no_grad():
+                self.linear.weight.mul_(0.1)
+                through = self.linear.weight.view(self.config.linear_filters, self.config.out_channels * self.config.fold, -1, 3)
+                through[:, :, : through.shape[1], 1] += torch.eye(through.shape[1])
+            for weights in (*self.linear_weights.parameters(), *self.linear_places.parameters()):
+                nn.init.zeros_(weights)
+
+    def forward(self, x: Tensor, step: Tensor, labels: Tensor, track: Tensor | None = None) -> Tensor:
+        """x: (batch, leads, samples) noisy; step: (batch,), may be fractional; labels: (batch, classes), zero for none;
+        track: (batch, track_channels, samples), all zero (or None) for none. Returns (batch, leads, samples)."""
+        c = self.config
+        in_blocks = None
+        noisy = x
+        if c.track_channels:
+            track = x.new_zeros(x.shape[0], c.track_channels, x.shape[2]) if track is None else track
+            offset = track[:, OFFSET_CHANNEL]
+            in_blocks = _beat_bins(offset[:, c.fold // 2 :: c.fold], *_BINS_IN_BLOCKS) if c.beat_pooling else None
+            if c.beat_average:
+                at_input = _beat_bins(offset, *_BINS_AT_INPUT)
+                noisy = torch.cat([x, _spread(_gather(x, at_input), at_input)], dim=1)
+            x = torch.cat([noisy, track], dim=1)
+
+        h = F.relu(self.first(_fold(x, c.fold)))  # (batch, res_channels, samples / fold)
+        label = self.labels(labels) if self.labels is not None else None
+        embedded = F.silu(self.step_2(F.silu(self.step_1(step_embedding(step, c.diffusion_step_embed_dim_in)))))
+        skips = torch.zeros((), dtype=h.dtype, device=h.device)
+        for block in self.blocks:
+            h, skip = block(h, label, embedded, in_blocks)
+            skips = skips + skip
+        last = F.relu(self.last_1(skips * math.sqrt(1 / len(self.blocks))))
+        y = self.last_2(last)
+        if self.linear is not None and self.linear_weights is not None and self.linear_places is not None:
+            filtered = self.linear(_fold(noisy, c.fold)).unflatten(1, (c.linear_filters, -1))  # (batch, filters, channels, steps)
+            weights = self.linear_weights(embedded)[..., None] + self.linear_places(last)  # (batch, filters, steps)
+            y = y + (weights[:, :, None] * filtered).sum(dim=1)
+        return _unfold(y, c.fold)
+
+
+class Block(nn.Module):
+    """One residual block: step added, 3-tap convolution, S4, label added, S4, gate, then the sum onwards and a skip to the end."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        c, wide = config, 2 * config.res_channels
+        length = c.s4_lmax // c.fold
+
+        def s4_layer() -> S4Layer:
+            return S4Layer(
+                wide,
+                length,
+                c.s4_d_state,
+                dropout=c.s4_dropout,
+                bidirectional=bool(c.s4_bidirectional),
+                layer_norm=bool(c.s4_layernorm),
+                form=c.kernel_form,
+            )
+
+        self.step = nn.Linear(c.diffusion_step_embed_dim_out, c.res_channels)
+        self.conv = nn.Conv1d(c.res_channels, wide, 3, padding=1)
+        self.s4_1, self.s4_2 = s4_layer(), s4_layer()
+        self.label = nn.Linear(c.label_embed_dim, wide) if c.label_embed_classes else None
+        self.onwards = nn.Conv1d(c.res_channels, c.res_channels, 1)
+        self.skip = nn.Conv1d(c.res_channels, c.skip_channels, 1)
+        self.beat_1 = nn.Conv1d(c.res_channels, c.res_channels, 5, padding=2) if c.beat_pooling else None
+        self.beat_2 = nn.Conv1d(c.res_channels, wide, 1) if c.beat_pooling else None
+        self.strip = nn.Linear(2 * c.res_channels, wide) if c.strip_pooling else None
+
+    def start_without_pooling(self) -> None:
+        for layer in (self.beat_2, self.strip):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Tensor, label: Tensor | None, step: Tensor, beats: _BeatBins | None) -> tuple[Tensor, Tensor]:
+        h = x + self.step(step)[..., None]
+        pooled = self._pooled(h, beats)
+        h = self.conv(h)
+        h = self.s4_1(h if pooled is None else h + pooled)
+        if self.label is not None and label is not None:
+            h = h + self.label(label)[..., None]
+        left, right = self.s4_2(h).chunk(2, dim=1)
+        out = torch.tanh(left) * torch.sigmoid(right)
+        return (x + self.onwards(out)) * math.sqrt(0.5), self.skip(out)
+
+    def _pooled(self, h: Tensor, beats: _BeatBins | None) -> Tensor | None:
+        pooled = None
+        if self.beat_1 is not None and self.beat_2 is not None and beats is not None:
+            one_beat = self.beat_2(F.gelu(self.beat_1(_gather(h, beats))))  # (batch, 2 res_channels, bins)
+            pooled = _spread(one_beat, beats)
+        if self.strip is not None:
+            spread, mean = torch.var_mean(h, dim=2, correction=0)
+            strip = self.strip(torch.cat([mean, torch.sqrt(spread + 1e-5)], dim=1))[..., None]
+            pooled = strip if pooled is None else pooled + strip
+        return pooled
+
+
+def step_embedding(step: Tensor, dimension: int) -> Tensor:
+    """(batch, dimension) sines then cosines of the step at frequencies 1 to 1/10000 (Vaswani et al. 2017)."""
+    half = dimension // 2
+    frequencies = torch.exp(-math.log(10_000) / (half - 1) * torch.arange(half, dtype=torch.float32, device=step.device))
+    angles = step.float()[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+@dataclass(frozen=True)
+class _BeatBins:
+    """How much each step of a strip belongs to each offset from the R peak (hat functions)."""
+
+    share: Tensor  # (batch, steps, bins); rows sum to 1
+    average: Tensor  # the same with columns that sum to 1
+
+
+def _beat_bins(offset: Tensor, bins: int, width: float) -> _BeatBins:
+    """offset: (batch, steps) seconds from the R peak of the beat that a step belongs to. All zero (no track) pools the whole strip."""
+    place = ((offset - _BEAT_BEGINS) / width).clamp(0, bins - 1)
+    share = F.relu(1 - (place[..., None] - torch.arange(bins, dtype=place.dtype, device=place.device)).abs())
+    return _BeatBins(share, share / share.sum(dim=1, keepdim=True).clamp(min=1e-3))
+
+
+def _gather(x: Tensor, beats: _BeatBins) -> Tensor:
+    """(batch, channels, steps) to (batch, channels, bins): the average beat."""
+    return torch.bmm(x, beats.average)
+
+
+def _spread(one_beat: Tensor, beats: _BeatBins) -> Tensor:
+    """(batch, channels, bins) to (batch, channels, steps): the average beat at every beat's place."""
+    return torch.bmm(one_beat, beats.share.transpose(1, 2))
+
+
+def _fold(x: Tensor, fold: int) -> Tensor:
+    """(batch, channels, samples) to (batch, channels * fold, samples / fold)."""
+    if fold == 1:
+        return x
+    batch, channels, samples = x.shape
+    return x.reshape(batch, channels, samples // fold, fold).transpose(2, 3).reshape(batch, channels * fold, samples // fold)
+
+
+def _unfold(y: Tensor, fold: int) -> Tensor:
+    """The inverse of _fold."""
+    if fold == 1:
+        return y
+    batch, channels, steps = y.shape
+    return y.reshape(batch, channels // fold, fold, steps).transpose(2, 3).reshape(batch, channels // fold, steps * fold)

@@ -1,0 +1,176 @@
+"""Strips depend on seed, settings and checkpoint only; the shipped checkpoint draws heartbeats where it was asked to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from generator.beats import r_peaks
+from generator.errors import Cancelled, GeneratorError
+from generator.leads import STORED
+from generator.request import DrawRequest, checkpoint_sha256, shipped_checkpoint
+from generator.sssd import checkpoint, draw
+from generator.sssd.network import Network, NetworkConfig
+from generator.sssd.rhythm import RRModel
+from generator.sssd.schedule import Schedule
+from generator.strip import Counts
+
+NETWORK = NetworkConfig(
+    num_res_layers=1,
+    res_channels=8,
+    skip_channels=8,
+    diffusion_step_embed_dim_in=8,
+    diffusion_step_embed_dim_mid=16,
+    diffusion_step_embed_dim_out=16,
+    s4_d_state=4,
+    label_embed_dim=4,
+    label_embed_classes=2,
+    fold=8,
+    track_channels=7,
+    beat_average=True,
+)
+CONFIG = checkpoint.Config(
+    network=NETWORK,
+    schedule=Schedule(kind="cosine", prediction="v", step_scale=1000.0, T=8),
+    classes=("NSR", "AF"),
+    leads=STORED,
+    mean_mv=(0.0,) * 8,
+    std_mv=(0.2,) * 8,
+    rr={"NSR": RRModel(-0.16, 0.1, -4.6, 0.2, -4.0, 0.2), "AF": RRModel(-0.36, 0.2, -1.6, 0.2, -20.0, 0.0)},
+    trained={},
+)
+REQUEST = DrawRequest(rhythm="AF", n=9, seed=7, steps=4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network = Network(NETWORK)
+    network.initialise(seed=0)
+    torch.nn.init.normal_(network.last_2.weight, std=0.1)
+    path = tmp_path_factory.mktemp("checkpoint")
+    checkpoint.save(path, network, CONFIG)
+    return path
+
+
+@pytest.mark.parametrize("sampler", ["dpm++2m", "ddpm"])
+def test_a_sample_is_the_same_in_any_batch(folder: Path, sampler: str) -> None:
+    request = dataclasses.replace(REQUEST, sampler=sampler)
+    whole = draw.draw(request, checkpoint=folder)
+    assert [d.number for d in whole] == list(range(9))
+    for first, count in ((0, 1), (3, 2), (6, 3)):
+        for part in draw.draw(request, first=first, count=count, checkpoint=folder):
+            assert np.array_equal(_counts(part), _counts(whole[part.number]))
+    assert not np.array_equal(_counts(whole[0]), _counts(whole[1]))
+
+
+def test_seed_and_rhythm_matter(folder: Path) -> None:
+    one = draw.draw(REQUEST, count=1, checkpoint=folder)[0]
+    again = draw.draw(REQUEST, count=1, checkpoint=folder)[0]
+    assert np.array_equal(_counts(one), _counts(again))
+    for other in (dataclasses.replace(REQUEST, seed=8), dataclasses.replace(REQUEST, rhythm="NSR")):
+        assert not np.array_equal(_counts(one), _counts(draw.draw(other, count=1, checkpoint=folder)[0]))
+
+
+def test_strips_are_canonical(folder: Path) -> None:
+    for drawn in draw.draw(REQUEST, checkpoint=folder):
+        assert drawn.counts is not None
+        assert drawn.counts.dtype == np.int16
+        assert drawn.counts.shape == (8, 1000)
+        assert np.abs(np.median(drawn.counts, axis=1)).max() < 1
+
+
+def test_refused_samples_are_returned_with_their_reason(folder: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(folder)
+    loud = dataclasses.replace(model, config=dataclasses.replace(model.config, std_mv=(500.0,) * 8))
+    drawn = draw.draw(REQUEST, count=2, checkpoint=loud)
+    assert [d.counts for d in drawn] == [None, None]
+    assert {d.rejected for d in drawn} == {"amplitude above 20 mV"}
+
+
+def test_progress_and_cancel_are_asked_at_every_step(folder: Path) -> None:
+    told: list[float] = []
+    draw.draw(REQUEST, checkpoint=folder, progress=lambda done, _: told.append(done))
+    assert len(told) == 3 * REQUEST.steps
+    assert told == sorted(told)
+    assert told[-1] == REQUEST.n
+    with pytest.raises(Cancelled):
+        draw.draw(REQUEST, checkpoint=folder, cancelled=lambda: True)
+
+
+def test_leads_are_put_in_order(folder: Path) -> None:
+    model = checkpoint.load(folder)
+    turned = dataclasses.replace(model, config=dataclasses.replace(model.config, leads=tuple(reversed(STORED))))
+    straight, back = (draw.draw(REQUEST, count=1, checkpoint=m)[0].counts for m in (model, turned))
+    assert straight is not None
+    assert back is not None
+    assert np.array_equal(straight, back[::-1])
+
+
+def test_provenance_draws_the_strip_again(folder: Path) -> None:
+    model = checkpoint.load(folder)
+    kept = json.loads(json.dumps(draw.provenance(REQUEST, model)))
+    assert kept["checkpoint"] == checkpoint_sha256(folder)
+    again = DrawRequest.from_dict({name: kept[name] for name in REQUEST.as_dict()})
+    assert again == REQUEST
+
+
+def test_broken_checkpoints_are_refused_with_the_file_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(GeneratorError, match=r"config\.json does not exist"):
+        draw.load(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    values = json.loads((copy / "config.json").read_text())
+    del values["leads"]
+    (copy / "config.json").write_text(json.dumps(values))
+    with pytest.raises(GeneratorError, match="missing fields \\['leads'\\]"):
+        draw.load(copy)
+    values["leads"] = list(STORED)
+    values["network"]["res_channels"] = 16
+    (copy / "config.json").write_text(json.dumps(values))
+    with pytest.raises(GeneratorError, match="do not fit"):
+        draw.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rhythm": "VT"}, "rhythm"),
+        ({"n": 0}, "n is 0"),
+        ({"steps": 1}, "steps"),
+        ({"sampler": "euler"}, "sampler"),
+        ({"seed": -1}, "seed"),
+        ({"heart_rate": 900.0}, "heart_rate"),
+    ],
+)
+def test_impossible_requests_are_refused(change: dict[str, object], named: str) -> None:
+    with pytest.raises(GeneratorError, match=named):
+        DrawRequest.from_dict({**REQUEST.as_dict(), **change})
+
+
+@pytest.mark.parametrize("rhythm", ["NSR", "AF"])
+def test_the_shipped_checkpoint_beats_where_it_was_asked_to(rhythm: str) -> None:
+    assert (shipped_checkpoint() / "model.safetensors").stat().st_size < 16 * 2**20
+    for drawn in draw.draw(DrawRequest(rhythm=rhythm, n=4, seed=1)):
+        assert drawn.counts is not None, drawn.rejected
+        asked = np.array(drawn.conditions["r_times"])
+        found = r_peaks(drawn.counts)
+        hits = sum(np.abs(found - time).min() < 0.05 for time in asked if 0.2 < time < 9.8)
+        assert hits >= 0.9 * sum((asked > 0.2) & (asked < 9.8))
+
+
+def test_a_chosen_heart_rate_is_drawn() -> None:
+    drawn = draw.draw(DrawRequest(rhythm="NSR", n=2, seed=3, heart_rate=100))
+    for strip in drawn:
+        assert strip.counts is not None
+        assert 60 / np.median(np.diff(r_peaks(strip.counts))) == pytest.approx(100, rel=0.06)
+
+
+def _counts(drawn: draw.Drawn) -> Counts:
+    assert drawn.counts is not None, drawn.rejected
+    return drawn.counts

@@ -1,0 +1,183 @@
+"""The network computes the published function; its S4 kernels agree with the recurrence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from generator.errors import GeneratorError
+from generator.sssd import checkpoint
+from generator.sssd.network import Network, NetworkConfig
+from generator.sssd.s4 import S4, KernelForm, hippo_legs, kernels_by_recurrence
+
+OWN = NetworkConfig(
+    num_res_layers=2,
+    res_channels=16,
+    skip_channels=16,
+    diffusion_step_embed_dim_in=16,
+    diffusion_step_embed_dim_mid=32,
+    diffusion_step_embed_dim_out=32,
+    s4_d_state=8,
+    label_embed_dim=8,
+    label_embed_classes=2,
+    fold=4,
+    track_channels=7,
+    beat_average=True,
+    beat_pooling=True,
+    strip_pooling=True,
+    linear_filters=3,
+)
+
+
+@pytest.mark.parametrize(("form", "expected"), [("conjugate", "epsilon"), ("without-conjugates", "epsilon_without_conjugates")])
+def test_published_weights_give_published_outputs(shared: Path, form: KernelForm, expected: str) -> None:
+    golden = np.load(shared / "golden" / "sssd_reference_tiny.npz")
+    network = checkpoint.network_from_published(
+        shared / "golden" / "sssd_reference_tiny.pkl", json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text()), kernel_form=form
+    )
+    with torch.no_grad():
+        epsilon = network(
+            *(torch.from_numpy(golden[name]) for name in ("x",)), torch.from_numpy(golden["step"][:, 0]), torch.from_numpy(golden["labels"])
+        )
+    assert np.abs(epsilon.numpy() - golden[expected]).max() < 1e-4
+
+
+def test_published_keys_may_carry_a_module_prefix(shared: Path, tmp_path: Path) -> None:
+    settings = json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text())
+    state = torch.load(shared / "golden" / "sssd_reference_tiny.pkl", weights_only=True)["model_state_dict"]
+    torch.save({"model_state_dict": {f"module.{key}": tensor for key, tensor in state.items()}}, tmp_path / "wrapped.pkl")
+    plain = checkpoint.network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
+    wrapped = checkpoint.network_from_published(tmp_path / "wrapped.pkl", settings)
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), wrapped.state_dict().values(), strict=True))
+
+
+def test_files_that_are_no_checkpoint_are_refused(shared: Path, tmp_path: Path) -> None:
+    settings = json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text())
+    with pytest.raises(GeneratorError, match="does not exist"):
+        checkpoint.network_from_published(tmp_path / "none.pkl", settings)
+    (tmp_path / "text.pkl").write_text("not a checkpoint")
+    with pytest.raises(GeneratorError, match="be read safely"):
+        checkpoint.network_from_published(tmp_path / "text.pkl", settings)
+    torch.save({"weights": 1}, tmp_path / "other.pkl")
+    with pytest.raises(GeneratorError, match="model_state_dict"):
+        checkpoint.network_from_published(tmp_path / "other.pkl", settings)
+    settings["wavenet_config"]["res_channels"] = 8
+    with pytest.raises(GeneratorError, match="do not fit"):
+        checkpoint.network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
+
+
+def test_the_two_kernel_forms_differ(shared: Path) -> None:
+    golden = np.load(shared / "golden" / "sssd_reference_tiny.npz")
+    assert np.abs(golden["epsilon"] - golden["epsilon_without_conjugates"]).max() > 1e-2
+
+
+@pytest.mark.parametrize(("length", "state"), [(32, 4), (50, 8), (125, 16)])
+def test_kernels_agree_with_the_recurrence(length: int, state: int) -> None:
+    layer = S4(6, length, state)
+    layer.initialise(seed=3)
+    by_recurrence = kernels_by_recurrence(layer)
+    assert torch.allclose(layer.kernels().double(), by_recurrence, atol=2e-5 * float(by_recurrence.abs().max()))
+
+
+def test_convolution_is_two_sided_and_direct() -> None:
+    layer = S4(3, 40, 8)
+    layer.initialise(seed=1)
+    u = torch.randn(2, 3, 40)
+    past, future = layer.kernels().detach()
+    expected = torch.zeros_like(u)
+    for t in range(40):
+        for s in range(40):
+            tap = past[:, t - s] if s <= t else future[:, s - t - 1]
+            expected[:, :, t] += tap * u[:, :, s]
+    expected += u * layer.D[:, None]
+    with torch.no_grad():
+        assert torch.allclose(layer(u), expected, atol=1e-4)
+    assert torch.allclose(layer(u), expected, atol=1e-4)  # the training route
+
+
+def test_hippo_is_what_its_definition_says() -> None:
+    w, P, B = hippo_legs(16)
+    assert np.allclose(w.real, -0.5)
+    assert np.all(w.imag > 0)
+    both = np.concatenate([w, w.conj()])
+    p = np.concatenate([P, P.conj()])
+    a = np.diag(both) - np.outer(p, p.conj())
+    assert np.allclose(np.sort(np.linalg.eigvals(a).real)[::-1], -np.arange(1, 17), atol=1e-3)  # LegS is triangular with -(n + 1) on its diagonal
+    assert np.isclose(np.linalg.norm(np.concatenate([B, B.conj()])), np.sqrt((2 * np.arange(16) + 1).sum()))
+
+
+def test_an_input_longer_than_the_kernels_is_refused() -> None:
+    layer = S4(2, 10, 4)
+    layer.initialise(seed=0)
+    with pytest.raises(ValueError, match="longer"):
+        layer(torch.zeros(1, 2, 11))
+
+
+def test_kernels_follow_the_weights() -> None:
+    layer = S4(2, 10, 4)
+    layer.initialise(seed=0)
+    u = torch.randn(1, 2, 10)
+    with torch.no_grad():
+        before = layer(u)
+        other = S4(2, 10, 4)
+        other.initialise(seed=1)
+        layer.load_state_dict(other.state_dict())
+        assert torch.allclose(layer(u), other(u))
+        assert not torch.allclose(layer(u), before)
+
+
+def test_training_and_inference_routes_agree() -> None:
+    network = _own()
+    batch = _batch()
+    with torch.no_grad():
+        quiet = network(*batch)
+    assert torch.allclose(network(*batch), quiet, atol=1e-5)
+
+
+def test_a_sample_does_not_depend_on_its_batch() -> None:
+    network = _own()
+    x, step, labels, track = _batch()
+    with torch.no_grad():
+        together = network(x, step, labels, track)
+        alone = network(x[1:2], step[1:2], labels[1:2], track[1:2])
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+def test_the_track_may_be_left_out() -> None:
+    network = _own()
+    x, step, labels, track = _batch()
+    with torch.no_grad():
+        without = network(x, step, labels)
+        assert torch.allclose(without, network(x, step, labels, torch.zeros_like(track)))
+        assert not torch.allclose(without, network(x, step, labels, track))
+
+
+def test_unknown_and_impossible_settings_are_refused() -> None:
+    with pytest.raises(GeneratorError, match="unknown fields: widht"):
+        NetworkConfig.from_dict({"widht": 3})
+    with pytest.raises(GeneratorError, match="fold"):
+        NetworkConfig(fold=7)
+    with pytest.raises(GeneratorError, match="rhythm track"):
+        NetworkConfig(beat_pooling=True)
+
+
+def _own() -> Network:
+    network = Network(OWN)
+    network.initialise(seed=5)
+    with torch.no_grad():
+        for parameter in network.parameters():  # the last layers begin at zero, which would hide everything
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return network
+
+
+def _batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    from generator.sssd.rhythm import track
+
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(3, 8, 1000, generator=generator)
+    tracks = torch.from_numpy(np.stack([track(np.arange(0.3, 10, rr)) for rr in (0.7, 0.9, 1.1)]))
+    return x, torch.tensor([3.0, 200.5, 900.0]), torch.eye(2)[[0, 1, 1]], tracks

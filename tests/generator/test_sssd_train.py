@@ -1,0 +1,136 @@
+"""Training learns, goes on after kill -9 as if nothing had happened, and refuses what it cannot use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from generator.errors import GeneratorError
+from generator.sssd import checkpoint, train
+from generator.sssd.network import NetworkConfig
+from generator.sssd.train import Settings
+from generator.sssd.training_set import TrainingSet, shifted, without_drift
+
+SMALL = Settings(
+    network=NetworkConfig(
+        num_res_layers=1,
+        res_channels=8,
+        skip_channels=8,
+        diffusion_step_embed_dim_in=8,
+        diffusion_step_embed_dim_mid=16,
+        diffusion_step_embed_dim_out=16,
+        s4_d_state=4,
+        label_embed_dim=4,
+        label_embed_classes=2,
+        fold=8,
+        track_channels=7,
+        beat_average=True,
+        beat_pooling=True,
+        strip_pooling=True,
+        linear_filters=3,
+    ),
+    batch=4,
+    warm_up=2,
+)
+
+
+@pytest.fixture(scope="module")
+def strips() -> TrainingSet:
+    """Twelve strips of each rhythm that beat: a narrow bump at each R time, noise."""
+    generator = np.random.default_rng(0)
+    t = np.arange(1000) / 100
+    mv, rhythm = [], []
+    for i in range(24):
+        spread = 0.0 if i % 2 else 0.2
+        times = 0.3 + np.cumsum(np.clip(0.8 + spread * generator.normal(size=30), 0.4, 1.5))
+        beat = np.exp(-0.5 * ((t[:, None] - times) / 0.02) ** 2).sum(axis=1)
+        mv.append(np.linspace(0.5, 1.5, 8)[:, None] * beat + 0.02 * generator.normal(size=(8, 1000)))
+        rhythm.append("NSR" if i % 2 else "AF")
+    return TrainingSet.from_arrays(np.stack(mv), rhythm)
+
+
+class Killed(Exception):
+    """Stands for kill -9: nothing is written after it."""
+
+
+def _iterations(strips: TrainingSet, out: Path, iterations: int, monkeypatch: pytest.MonkeyPatch, *, killed_at: int | None = None) -> None:
+    """Train for a number of iterations: each counts as a second."""
+    run = train._Run(strips, out, dataclasses.replace(SMALL, save_seconds=3.0), 0, torch.device("cpu"))
+    run.resume()
+    iterate = run._iterate
+    clock = iter(range(10**6))
+    run.clock = lambda: float(next(clock))
+
+    def until_killed(share: float, pool: ThreadPoolExecutor) -> float:
+        if run.iteration == killed_at:
+            raise Killed
+        return iterate(share, pool)
+
+    monkeypatch.setattr(run, "_iterate", until_killed)
+    run.until(float(iterations), None)
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(strips: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _iterations(strips, tmp_path / "whole", 8, monkeypatch)
+    with pytest.raises(Killed):
+        _iterations(strips, tmp_path / "killed", 8, monkeypatch, killed_at=5)
+    _iterations(strips, tmp_path / "killed", 8, monkeypatch)
+    whole, resumed = (checkpoint.load(tmp_path / name) for name in ("whole", "killed"))
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, resumed.network.state_dict()[name]), name
+    assert resumed.config.trained["iterations"] == 8
+
+
+def test_loss_falls_and_is_logged(strips: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _iterations(strips, tmp_path, 150, monkeypatch)
+    lines = [json.loads(line) for line in (tmp_path / "loss.jsonl").read_text().splitlines()]
+    assert lines[-1]["iteration"] == 150
+    assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_another_seed_does_not_go_on_with_this_training(strips: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _iterations(strips, tmp_path, 3, monkeypatch)
+    with pytest.raises(GeneratorError, match="other recordings, settings or seed"):
+        train.train(strips, tmp_path, 1, seed=1, settings=SMALL, device="cpu")
+
+
+def test_a_missing_rhythm_is_refused(strips: TrainingSet, tmp_path: Path) -> None:
+    only = TrainingSet.from_arrays(strips.mv, ["NSR"] * len(strips.mv))
+    with pytest.raises(GeneratorError, match="0 strips of AF"):
+        train.train(only, tmp_path, 1, settings=SMALL, device="cpu")
+
+
+def test_recordings_are_read_and_refusals_counted(shared: Path) -> None:
+    from generator import recordings
+
+    listed = recordings.find(shared / "data" / "ptbxl", shared / "data" / "ptbxl" / "ptbxl_database.csv").candidates
+    broken = [candidate for candidate in listed if candidate.path.name == "11813_lr"]
+    chosen = [*listed[:3], *broken]
+    assert len(chosen) == 4
+    read = TrainingSet.from_candidates(chosen)
+    assert read.mv.shape == (3, 8, 1000)
+    assert sum(read.refused.values()) == 1
+    assert all(len(times) >= 5 for times in read.r_times)
+
+
+def test_drift_goes_and_the_canonical_band_stays() -> None:
+    t = np.arange(1000) / 100
+    slow, kept = np.sin(2 * np.pi * 0.05 * t), 0.1 * np.sin(2 * np.pi * 1.0 * t)
+    cleaned = without_drift(np.tile(2.0 + slow + kept, (8, 1)))
+    assert np.abs(cleaned - kept)[:, 200:-200].max() < 0.03
+
+
+@pytest.mark.parametrize("samples", [-3, -1, 0, 2])
+def test_a_shift_moves_all_leads_alike(samples: int) -> None:
+    strip = np.random.default_rng(0).normal(size=(8, 100)).astype(np.float32)
+    moved = shifted(strip, samples)
+    assert moved.shape == strip.shape
+    inside = slice(5, -5)
+    assert np.array_equal(moved[:, inside], np.roll(strip, samples, axis=1)[:, inside])
