@@ -150,8 +150,8 @@ def _cues(place: str) -> None:
 
 
 def _submit_button(person: Person, case: ReadingCase, place: str) -> None:
-    st.button(
-        "Submit", key=f"submit-{place}", type="primary", shortcut="Ctrl+Enter", on_click=_submit, args=(person, case.code, place), width="stretch"
+    st.button(  # Ctrl+S and not Ctrl+Enter: a radio or pill that has the focus, as after every answer, keeps Enter to itself
+        "Submit", key=f"submit-{place}", type="primary", shortcut="Ctrl+S", on_click=_submit, args=(person, case.code, place), width="stretch"
     )
     problem = st.session_state.get(f"problem-{place}")
     if problem:

@@ -264,7 +264,7 @@ def test_a_form_too_long_is_refused(house: House) -> None:
 def test_after_five_wrong_passwords_the_right_one_waits_too(house: House) -> None:
     with browser(house.url) as client:
         for username in ("coordinator", "nobody-of-that-name"):  # whether the user name exists cannot be told
-            said = [post_form(client, "/sign-in", username=username, password=f"wrong password {i}") for i in range(people.FAILURES)]
+            said = [post_form(client, "/sign-in", username=username, password=f"wrong password {i}") for i in range(5)]
             assert all(answer.status_code == 401 and "User name or password is wrong." in answer.text for answer in said)
             locked = post_form(client, "/sign-in", username=username, password=PASSWORD)
             assert locked.status_code == 401
