@@ -26,7 +26,7 @@ def render() -> None:
         latest = progress.follow(person, Action.DRAW_STRIPS, "draw")
         if latest is not None and latest.result:
             _summary(latest.result)
-        _gallery(person)
+        _gallery(person, drawing=latest is not None and latest.active)
     except Problems as error:
         words.problem(error)
 
@@ -82,14 +82,15 @@ def _summary(result: dict[str, int]) -> None:
     st.caption(f"Last drawing: {', '.join(parts)}.")
 
 
-def _gallery(person: Person) -> None:
+def _gallery(person: Person, *, drawing: bool) -> None:
     choice = st.segmented_control("Show", ["all", *_RHYTHM_WORDS], default="all", required=True, key="gallery-rhythm", label_visibility="collapsed")
     rhythm = None if choice == "all" else choice
     shown, total = strips.gallery(database(), person, rhythm=rhythm, page=sheet.current("gallery-page"), per_page=PER_PAGE)
     if total and not shown:  # fewer pages than before
         shown, total = strips.gallery(database(), person, rhythm=rhythm, per_page=PER_PAGE)
     if not total:
-        st.info("Nothing has been drawn yet. Choose a rhythm and a number in the sidebar.")
+        if not drawing:
+            st.info("Nothing has been drawn yet. Choose a rhythm and a number in the sidebar.")
         return
     st.caption(f"{total} strips drawn. Those drawn for rounds are not among them.")
     sheet.page_of(shown)

@@ -158,7 +158,7 @@ def _realism(tables: dict[str, list[dict[str, Any]]]) -> None:
         st.markdown("**Sensitivity and specificity**")
         points = [
             point
-            for figure, arm in (("sensitivity", "synthetic"), ("specificity", "real"))
+            for figure, arm in (("specificity", "real"), ("sensitivity", "synthetic"))
             for point in _points(_rows(rows, figure=figure), _who, series=arm)
         ]
         _chart(charts.intervals(points, x_title="share of each arm called right", x_range=SHARE, percent=True, reference=CHANCE), "sensitivity")

@@ -76,7 +76,7 @@ def _drawn(row: stored.DrawnStrip) -> dict[str, Any]:
         "sampler": row.sampler,
         "steps": row.steps,
         "guidance": row.guidance,
-        **row.conditions,
+        **{name: value for name, value in row.conditions.items() if name != "rhythm"},  # shown beside it already
     }
 
 
