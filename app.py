@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import parse_qs
 
@@ -287,8 +289,12 @@ async def _form_refused(_request: Request, error: Exception) -> Response:
 @contextlib.asynccontextmanager
 async def lifespan(_app: object) -> AsyncIterator[None]:
     """Migrate, warm up what the first screens need, and keep the runner at work while the server is up."""
-    settings = Settings.from_environment()
-    await asyncio.to_thread(access.database().migrate)
+    try:
+        settings = Settings.from_environment()
+        await asyncio.to_thread(access.database().migrate)
+    except Problems as error:  # raised here, it would be buried under the server's own tracebacks
+        print(f"blindstrip cannot start: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
     await asyncio.to_thread(_warm)
     with runner_process.kept_running(settings.database, settings.scheduler):
         yield

@@ -20,6 +20,9 @@ from study.studies import ReaderProgress, RoundSummary, StudyDetail, StudySummar
 STUDY = "study"  # the query parameter that keeps the place over a reload
 
 
+_SEED = "Whoever knows it can draw the round's synthetic strips again. Left empty, a random one is stored and leaves only with the export."
+
+
 def render() -> None:
     person = require(Action.SEE_STUDIES)
     chosen = st.query_params.get(STUDY, "")
@@ -222,7 +225,7 @@ def _plan(person: Person, study: StudyDetail) -> None:
             )
             st.number_input("Sampler steps", min_value=STEP_LIMITS[0], max_value=STEP_LIMITS[1], value=standard.steps, key="plan-steps")
             st.text_input("Checkpoint folder on the server", key="plan-checkpoint", placeholder="the one that comes with blindstrip")
-            st.number_input("Seed", min_value=0, max_value=SEEDS - 1, value=None, key="plan-seed", placeholder="a random one, kept with the round")
+            st.number_input("Seed", min_value=0, max_value=SEEDS - 1, value=None, key="plan-seed", placeholder="a random one", help=_SEED)
         st.form_submit_button("Open the round", type="primary", on_click=_ask_round, args=(person, study.id))
         st.caption("Draws the synthetic strips afresh, chooses recordings this study has not shown, and passes both through the leak gate.")
 

@@ -112,7 +112,9 @@ def _file(name: str | None) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"The folder {path.parent} for the database cannot be made: {error.strerror}. Choose another with --db.") from error
+        raise StorageError(
+            f"The folder {path.parent} for the database cannot be made: {error.strerror}. Choose another with --db or BLINDSTRIP_DATABASE."
+        ) from error
     return str(path)
 
 

@@ -15,7 +15,7 @@ ARMS = ("real", "synthetic")
 RHYTHMS = ("NSR", "AF")
 Cell = tuple[str, str]  # (arm, rhythm)
 
-_CHOICE, _REPEATS, _SHUFFLE, _DRAW, _ORDER = range(5)  # the purposes that share a round's seed, each with a stream of its own
+_CHOICE, _REPEATS, _SHUFFLE, _DRAW, _ORDER, _GATE = range(6)  # the purposes that share a round's seed, each with a stream of its own
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,11 @@ def shuffled(n: int, seed: int) -> list[int]:
 def draw_seed(seed: int, rhythm: str) -> int:
     """The seed of a round's synthetic strips of one rhythm, below 2**31."""
     return int(np.random.SeedSequence(seed, spawn_key=(_DRAW, RHYTHMS.index(rhythm))).generate_state(1)[0] >> 1)
+
+
+def gate_seed(seed: int) -> int:
+    """The seed of the leak gate's permutations, below 2**31: its report is seen while the round is blind, so it must not hold the round's seed."""
+    return int(np.random.SeedSequence(seed, spawn_key=(_GATE,)).generate_state(1)[0] >> 1)
 
 
 def order(n: int, repeat_of: Mapping[int, int], distance: int, seed: int, reader_id: int) -> list[int]:

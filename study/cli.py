@@ -138,6 +138,9 @@ def _studies(adder: Any) -> None:
     _option(one, "--washout-days", standard.washout_days, "between rounds")
     _as(one)
     _as(_command(group, "list", commands.list_studies, "all studies with their progress"))
+    one = _study(_command(group, "add-readers", commands.add_readers, "more readers; they get an order of their own in open rounds"))
+    one.add_argument("--readers", nargs="+", required=True, metavar="USERNAME")
+    _as(one)
     _as(_study(_command(group, "show", commands.show_study, "rounds and progress of a study; never accuracy")))
     _as(_study(_command(group, "utility", commands.study_utility, "classifier utility of an unblinded study's strips, kept with its results")))
 
@@ -164,6 +167,7 @@ def _after_unblinding(adder: Any) -> None:
     one.add_argument("--reason", help="needed where not every case has been read")
     _as(one)
     _as(_study(_command(group, "confirm", commands.confirm_unblinding, "the second of two")))
+    _as(_study(_command(group, "withdraw", commands.withdraw_unblinding, "take back a request that nobody has confirmed")))
     one = _study(_command(adder, "results", commands.results, "what the answers show"))
     one.add_argument("--table", action="append", choices=TABLES, metavar="NAME", help=f"{', '.join(TABLES)}; may be given again (default: all)")
     _as(one)

@@ -143,6 +143,12 @@ def list_studies(given: argparse.Namespace) -> dict[str, Any]:
         return {"studies": [asdict(one) for one in studies.studies(db, _person(db, given.username))]}
 
 
+def add_readers(given: argparse.Namespace) -> dict[str, Any]:
+    with _of_study(given) as (db, person, study_id):
+        studies.add_readers(db, person, study_id, [_named(db, username).id for username in given.readers])
+        return {"study": study_id, "added": given.readers}
+
+
 def show_study(given: argparse.Namespace) -> dict[str, Any]:
     with _of_study(given) as (db, person, study_id):
         return asdict(studies.study(db, person, study_id))
@@ -179,6 +185,12 @@ def confirm_unblinding(given: argparse.Namespace) -> dict[str, Any]:
     with _of_study(given) as (db, person, study_id):
         unblinding.confirm(db, person, study_id)
         return {"study": study_id, "confirmed_by": person.username}
+
+
+def withdraw_unblinding(given: argparse.Namespace) -> dict[str, Any]:
+    with _of_study(given) as (db, person, study_id):
+        unblinding.withdraw(db, person, study_id)
+        return {"study": study_id, "withdrawn_by": person.username}
 
 
 def results(given: argparse.Namespace) -> dict[str, Any]:

@@ -27,12 +27,17 @@ def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]
     import: {"directory": folder, "labels": CSV or None, "temporary": whether the folder goes when it is done};
     round: {"study_id": id, "plan": RoundPlan as a dict}; utility: {"study_id": id};
     demo: {}, asked by nobody (person None) while nobody real is in the database.
-    Raises NotAllowed, or StudyError / GeneratorError for what would fail anyway.
+    Raises NotAllowed, or StudyError / GeneratorError for what would fail anyway and for something else of a kind that is being worked on.
     """
     if kind not in KINDS:
         raise StudyError(f"There is no work of kind {kind!r}. Choose one of {', '.join(KINDS)}.")
     checked, total = _CHECKS[kind](db, person, dict(asked))
     with db.write() as session:
+        running = stored.of_person(session, person.id if person else None, kind=kind, active=True, limit=1)
+        if running and running[0].asked != checked:
+            raise StudyError("Other work of this kind that you asked for is not finished. Wait for it, or cancel it.")
+        if running:
+            return running[0].id
         job_id = stored.add(session, kind, person.id if person else None, checked, total)
         if kind == "draw":
             audit.append(session, person.id if person else None, "drawing asked", f"job {job_id}", checked)

@@ -138,7 +138,11 @@ def open_round(
 
     report(total - 1, total, "Passing both arms through the leak gate")
     real_counts = [from_bytes(real_samples[strip.strip_id]) for strip in real]
-    leak = (gate or leak_gate)(real_counts, synthetic, seed) if real_counts and synthetic else {"verdict": "open", "reason": ONE_ARM}
+    leak = (
+        (gate or leak_gate)(real_counts, synthetic, allocation.gate_seed(seed))
+        if real_counts and synthetic
+        else {"verdict": "open", "reason": ONE_ARM}
+    )
     if leak["verdict"] == REFUSE:
         if not study.demo:
             _note_refusal(db, by, study_id, leak)
@@ -360,7 +364,8 @@ def _record(opening: _Opening, checked: CheckedPlan, protocol: Mapping[str, Any]
         },
         "drawn": {batch.request.rhythm: {"accepted": len(batch.accepted), "rejected": len(batch.rejected)} for batch in opening.batches},
         "seed": opening.seed,  # of the choice, the repeats, the numbering and each reader's order, by study.allocation
-        "seeds": {f"draw {batch.request.rhythm}": batch.request.seed for batch in opening.batches} | {"leak gate": opening.seed},
+        "seeds": {f"draw {batch.request.rhythm}": batch.request.seed for batch in opening.batches}
+        | {"leak gate": allocation.gate_seed(opening.seed)},
     }
 
 

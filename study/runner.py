@@ -154,6 +154,8 @@ def _beat(working: dict[int, Progress], lock: threading.Lock, stop: threading.Ev
                 progress.beat()
             except Problems as error:
                 _LOG.error("%s", error)
+            except Exception:  # without this thread every job would soon count as lost
+                _LOG.exception("No sign of life could be written.")
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:

@@ -254,7 +254,7 @@ def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
             opened.starts_at,
             names[opened.opened_by] or "",
             {key: value for key, value in opened.plan.items() if key not in TELLING},
-            opened.leak,
+            {key: value for key, value in opened.leak.items() if key not in TELLING},
             [of(reader, opened.id) for reader in readers],
         )
         for opened in stored.rounds(session, study.id)

@@ -121,8 +121,7 @@ def compute_utility(db: Database, job: JobRow, progress: Progress, drawer: Drawe
     """Computes what a study's strips are worth to a classifier."""
     from study import utility
 
-    progress.say("Training classifiers")
-    utility.compute_utility(db, job.asked["study_id"])
+    utility.compute_utility(db, job.asked["study_id"], lambda done, total: progress(done, total, "Training classifiers"))
     return {}
 
 

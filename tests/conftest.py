@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+NO_DATA = "no ../shared/data beside the checkout: real recordings are not part of the project"
 MUST_RUN = os.environ.get("BLINDSTRIP_TESTS_MUST_RUN", "")  # a marker whose tests may not be skipped: CI says "browser"
 
 
@@ -21,16 +23,19 @@ def chromium() -> str | None:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real recordings and published values; it does not exist on a user's machine."""
-    folder = ROOT.parent / "shared"
-    if not (folder / "data").is_dir():
-        pytest.skip("no ../shared/data beside the checkout: real recordings are not part of the project")
-    return folder
+    if not _has_data():
+        pytest.skip(NO_DATA)
+    return SHARED
+
+
+def _has_data() -> bool:
+    return (SHARED / "data").is_dir()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and MUST_RUN and item.get_closest_marker(MUST_RUN):
+    if report.skipped and MUST_RUN and item.get_closest_marker(MUST_RUN) and NO_DATA not in str(report.longrepr):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and BLINDSTRIP_TESTS_MUST_RUN={MUST_RUN} forbids it: {report.longrepr}"
     return report
@@ -40,3 +45,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if chromium() is None:
         message = "THE BROWSER TESTS DID NOT RUN: no chromium on the path. On Debian: apt-get install chromium"
         terminalreporter.write_line(message, red=True, bold=True)
+    if not _has_data():
+        terminalreporter.write_line(f"THE TESTS ON REAL RECORDINGS DID NOT RUN: {NO_DATA}", red=True, bold=True)

@@ -42,7 +42,9 @@ def _claimed(db: Database) -> int:
 
 def test_a_second_click_asks_once(db: Database, rosa: Person, somebody: dict[Role, Person]) -> None:
     first = jobs.ask(db, rosa, "draw", DRAW)
-    assert jobs.ask(db, rosa, "draw", {"request": DrawRequest("NSR", 9, 2).as_dict()}) == first
+    assert jobs.ask(db, rosa, "draw", DRAW) == first
+    with pytest.raises(StudyError, match="not finished"):
+        jobs.ask(db, rosa, "draw", {"request": DrawRequest("NSR", 9, 2).as_dict()})
     assert jobs.ask(db, somebody[Role.ADMIN], "draw", DRAW) != first
     assert _claimed(db) == first
     assert jobs.ask(db, rosa, "draw", DRAW) == first

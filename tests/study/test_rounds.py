@@ -19,6 +19,7 @@ from storage import studies as stored
 from storage.database import Database
 from storage.tables import Base, Drawing, ReadingCase, Recording, Rejection, Round, Strip, Truth, now
 from study import rounds, studies, unblinding
+from study.allocation import gate_seed
 from study.errors import NotAllowed, StudyError
 from study.protocol import Protocol
 from study.reading import next_case, submit
@@ -67,7 +68,7 @@ def test_a_round_is_what_was_planned(house: Hospital) -> None:
     assert len({tuple(one.case_id for one in placements if one.reader_id == reader.id) for reader in house.readers}) == 4
     assert (opened.number, opened.cases, opened.leak["verdict"]) == (1, 24, "open")
     assert opened.plan["seed"] == 5
-    assert opened.plan["seeds"] == {"draw NSR": drawer.asked[0][0].seed, "draw AF": drawer.asked[1][0].seed, "leak gate": 5}
+    assert opened.plan["seeds"] == {"draw NSR": drawer.asked[0][0].seed, "draw AF": drawer.asked[1][0].seed, "leak gate": gate_seed(5)}
     assert {(one.seed, one.purpose, one.checkpoint, one.device) for one in drawings} == {
         (request.seed, "round", "c" * 64, "cpu") for request, _first in drawer.asked
     }
@@ -280,7 +281,7 @@ def test_the_gate_sees_the_strips_of_the_round(house: Hospital) -> None:
         return open_gate(real, synthetic, seed)
 
     open_round(house.db, house.coordinator, study_id, house.plan(), Drawer(), gate=gate)
-    assert (len(seen[0]), len(seen[1]), seen[2]) == (6, 6, 5)
+    assert (len(seen[0]), len(seen[1]), seen[2]) == (6, 6, gate_seed(5))
 
 
 def test_the_gate_itself_opens_for_arms_of_one_make(house: Hospital) -> None:
@@ -289,7 +290,7 @@ def test_the_gate_itself_opens_for_arms_of_one_make(house: Hospital) -> None:
     with house.db.read() as session:
         report = stored.round_by_id(session, round_id).leak
     assert report["verdict"] in ("open", "warn")
-    assert (report["real"], report["synthetic"], report["seed"]) == (6, 6, 5)
+    assert (report["real"], report["synthetic"], report["seed"]) == (6, 6, gate_seed(5))
     assert 0 <= report["auc"] <= 1
     assert 0 < report["p_value"] <= 1
     json.dumps(report, allow_nan=False)

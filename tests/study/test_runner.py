@@ -168,7 +168,8 @@ def test_cancelling_stops_the_drawing(db: Database, rosa: Person, checkpoint: st
     assert sum(1 for _ in drawer.draw(DrawRequest("NSR", 4, 1, steps=4), checkpoint=checkpoint)) == 1  # the worker is free again
 
 
-def test_a_scheduler_that_is_not_there_is_said_in_words() -> None:
+def test_a_scheduler_that_is_not_there_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.drawing._SECONDS_TO_CONNECT", 0.5)
     drawing = Drawer("tcp://127.0.0.1:9")
     with pytest.raises(StudyError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"):
         next(drawing.draw(DrawRequest("AF", 1, 1)))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pytest
 from sqlalchemy import select
 
@@ -10,6 +13,7 @@ from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import AuditEntry
 from study import reading
+from study.allocation import RHYTHMS, draw_seed, gate_seed
 from study.errors import NotAllowed, StudyError
 from study.people import person_by_id
 from study.protocol import PURPOSE_BLIND, Protocol
@@ -103,9 +107,14 @@ def test_a_reader_who_comes_later_reads_the_same_cases_in_an_order_of_their_own(
 def test_what_coordinators_see_tells_neither_seeds_nor_arms(house: Hospital) -> None:
     add_recordings(house.db, 6)
     study_id = create_study(house.db, house.coordinator, "Sinus rhythm", Protocol(), house.reader_ids)
-    open_round(house.db, house.coordinator, study_id, house.plan(), Drawer(), gate=open_gate)
-    (opened,) = study(house.db, house.coordinator, study_id).rounds
-    assert not {"seed", "seeds"} & set(opened.plan)
+    gate = lambda real, synthetic, seed: {**open_gate(real, synthetic, seed), "seed": seed, "seeds": [seed]}  # noqa: E731
+    open_round(house.db, house.coordinator, study_id, house.plan(seed=760_713_662), Drawer(), gate=gate)
+    seen = study(house.db, house.coordinator, study_id)
+    told = json.dumps(asdict(seen), default=str)
+    for telling in (760_713_662, *(draw_seed(760_713_662, rhythm) for rhythm in RHYTHMS), gate_seed(760_713_662)):
+        assert str(telling) not in told
+    (opened,) = seen.rounds
+    assert not {"seed", "seeds"} & {*opened.plan, *opened.leak}
     assert opened.plan["achieved"]["scored"] == {"real NSR": 3, "real AF": 3, "synthetic NSR": 3, "synthetic AF": 3}
     assert (opened.cases, opened.number, opened.opened_by) == (12, 1, "Cora")
     with house.db.read() as session:
