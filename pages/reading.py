@@ -89,6 +89,8 @@ def _leave() -> None:
 
 def _read(person: Person, round_id: int) -> None:
     case = reading.next_case(database(), person, round_id)
+    if st.session_state.pop("elsewhere", False):
+        st.warning("The last case had been answered in another window. That answer stands; this one was not stored.")
     if case is None:
         st.header("Round read through")
         st.text("Every case of this round has your answer. Thank you.")
@@ -166,18 +168,25 @@ def _submit(person: Person, code: str, place: str) -> None:
     morphology: dict[str, Any] = {item: state.get(_item_key(item, place)) for item in MORPHOLOGY_ITEMS}
     realism: Any = state.get(f"realism-{place}")
     rhythm: Any = state.get(f"rhythm-{place}")
+    cues, comment = list(state.get(f"cues-{place}") or []), state.get(f"comment-{place}") or ""
     missing = [name for name, value in {"real or synthetic": realism, "rhythm": rhythm, **morphology}.items() if value is None]
+    if CUES[-1] in cues and not comment.strip():
+        missing.append("the comment that your cue refers to")
     if missing:
         state[f"problem-{place}"] = f"Not submitted yet. Still to answer: {', '.join(missing)}."
         return
-    answer = Answer(realism, rhythm, morphology, list(state.get(f"cues-{place}") or []), state.get(f"comment-{place}") or "")
+    answer = Answer(realism, rhythm, morphology, cues, comment)
     shown_code, shown_at = state.get("shown", (None, None))
     try:
-        reading.submit(database(), person, code, answer, shown_at if shown_code == code else datetime.now(UTC))
+        stored = reading.submit(database(), person, code, answer, shown_at if shown_code == code else datetime.now(UTC))
     except Problems as error:
         state[f"problem-{place}"] = str(error)
-    else:
-        state.pop(f"problem-{place}", None)
+        return
+    state.pop(f"problem-{place}", None)
+    if stored:
+        state["stored"] = code
+    elif state.get("stored") != code:  # not the second half of a double click
+        state["elsewhere"] = True
 
 
 def _item_key(item: str, place: str) -> str:

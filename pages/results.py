@@ -117,7 +117,7 @@ def _headline(tables: dict[str, list[dict[str, Any]]]) -> None:
     agreement = _rows(tables["agreement"], group="all", item="real or synthetic", arm="all", rhythm="all")
     with st.container(horizontal=True, gap="large"):
         for figure, label in (("accuracy", "Accuracy"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity")):
-            _metric(label, _rows(realism, figure=figure), percent=True)
+            _metric(label, _clustered(realism, figure), percent=True)
         _metric("d'", _rows(realism, figure="d'"))
         _metric("Fleiss' kappa", _rows(agreement, figure="Fleiss' kappa"))
         _metric("Krippendorff's alpha", _rows(agreement, figure="Krippendorff's alpha"))
@@ -141,6 +141,7 @@ def _verdicts(tables: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _realism(tables: dict[str, list[dict[str, Any]]]) -> None:
+    st.caption("Intervals of 95 %: Wilson's for a reader; for hospitals and all readers by bootstrap over readers and strips.")
     choice = st.segmented_control("Strips", ["all", "NSR", "AF"], default="all", required=True, key="results-rhythm")
     rows = _rows(tables["realism"], rhythm=choice)
     left, right = st.columns(2, gap="large")
@@ -150,7 +151,7 @@ def _realism(tables: dict[str, list[dict[str, Any]]]) -> None:
         st.markdown("**Accuracy**")
         _chart(
             charts.intervals(
-                _points(_rows(rows, figure="accuracy"), _who), x_title="share right", x_range=SHARE, percent=True, reference=CHANCE, band=band
+                _points(_clustered(rows, "accuracy"), _who), x_title="share right", x_range=SHARE, percent=True, reference=CHANCE, band=band
             ),
             "accuracy",
         )
@@ -159,7 +160,7 @@ def _realism(tables: dict[str, list[dict[str, Any]]]) -> None:
         points = [
             point
             for figure, arm in (("specificity", "real"), ("sensitivity", "synthetic"))
-            for point in _points(_rows(rows, figure=figure), _who, series=arm)
+            for point in _points(_clustered(rows, figure), _who, series=arm)
         ]
         _chart(charts.intervals(points, x_title="share of each arm called right", x_range=SHARE, percent=True, reference=CHANCE), "sensitivity")
 
@@ -226,6 +227,11 @@ def _prepare(person: Person, study_id: int) -> None:
 
 def _rows(table: Sequence[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     return [row for row in table if all(row[name] == value for name, value in wanted.items())]
+
+
+def _clustered(rows: Sequence[dict[str, Any]], figure: str) -> list[dict[str, Any]]:
+    """A figure of every group: readers with Wilson intervals; sites and all with the interval that knows that readers saw the same strips."""
+    return [row for row in rows if row["figure"] == (figure if row["group"] == "reader" else f"{figure} (clustered)")]
 
 
 def _who(row: dict[str, Any]) -> str:

@@ -141,7 +141,10 @@ def _one(person: Person, study: StudyDetail) -> None:
         progress.follow(person, Action.OPEN_ROUNDS, "round")
     _progress(study)
     for opened in study.rounds:
-        with st.expander(f"Round {opened.number}: {opened.cases} cases, opened {words.moment(opened.opened_at)}"):
+        verdict = opened.leak.get("verdict", "")
+        with st.expander(f"Round {opened.number}: {opened.cases} cases, opened {words.moment(opened.opened_at)}, leak gate: {verdict}"):
+            if verdict in ("warn", "refuse"):
+                st.warning(words.plain(_gate(opened.leak)), icon=":material/visibility:")
             _round(opened)
     if study.refused_openings:
         st.caption(f"The leak gate refused {_number(study.refused_openings, 'opening')} of a round here; the audit trail and the export say when.")
@@ -189,6 +192,14 @@ def _round(opened: RoundSummary) -> None:
         st.markdown("**Leak gate**")
         st.caption("A classifier that sees format features alone tried to tell the arms apart.")
         st.dataframe(_pairs(opened.leak), hide_index=True, alt=f"Leak report of round {opened.number}")
+
+
+def _gate(leak: dict[str, Any]) -> str:
+    """What a gate that warned or refused means, in a sentence."""
+    told = (
+        f"Format features alone tell the arms apart better than chance: AUC {leak['auc']:.2f}, {leak['worst_feature']} most of all. {leak['remedy']}"
+    )
+    return f"{told} {leak.get('opened_all_the_same', '')}".strip()
 
 
 def _pairs(values: dict[str, Any]) -> list[dict[str, str]]:

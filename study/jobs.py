@@ -89,10 +89,11 @@ def _check_draw(db: Database, person: Person | None, asked: dict[str, Any]) -> t
 def _check_import(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
     demand(person, Action.IMPORT_RECORDINGS)
     _only(asked, {"directory"}, {"labels", "temporary"})
-    if not Path(asked["directory"]).is_dir():
-        raise StudyError(f"{asked['directory']} is no folder. Name the folder that holds the recordings.")
+    directory = Path(asked["directory"]).expanduser()
+    if not asked["directory"] or not directory.is_absolute() or not directory.is_dir():
+        raise StudyError(f"Folder {str(asked['directory'])!r}: no folder on the server. Name the folder that holds the recordings, from the root on.")
     labels = asked.get("labels")
-    return {"directory": str(asked["directory"]), "labels": str(labels) if labels else None, "temporary": bool(asked.get("temporary"))}, 0
+    return {"directory": str(directory), "labels": str(labels) if labels else None, "temporary": bool(asked.get("temporary"))}, 0
 
 
 def _check_round(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:

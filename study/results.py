@@ -135,6 +135,12 @@ def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> list[s
     revised = sum(judgement.revision > 1 for judgement in data.judgements)
     if revised:
         notes.append(f"{revised} answers were corrected by their readers; the last one counts, the export holds all.")
+    for opened in data.rounds:
+        if opened.leak.get("verdict") in ("warn", "refuse"):
+            notes.append(
+                f"Round {opened.number}: the leak gate said {opened.leak['verdict']} (AUC {opened.leak['auc']:.2f}, most of all by "
+                f"{opened.leak['worst_feature']}). Readers may have told the arms apart by the format instead of the heart."
+            )
     arms = scored.groupby("case")["arm"].first().value_counts()
     real, synthetic = int(arms.get("real", 0)), int(arms.get("synthetic", 0))
     notes.append(

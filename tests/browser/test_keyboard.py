@@ -14,7 +14,7 @@ from tests import world
 from tests.browser.driving import Server, choose, settled
 from tests.world import World
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("keyboard")]
+pytestmark = pytest.mark.browser
 
 LAST_CLICK: dict[str, Callable[[Page], None]] = {
     "the scale": lambda page: choose(page, "possibly synthetic"),
@@ -41,10 +41,18 @@ def reading(server: Server, chrome: Browser, hospital: World) -> Iterator[Page]:
     page.context.close()
 
 
-@pytest.mark.parametrize("where", LAST_CLICK)
-def test_ctrl_s_submits_with_the_focus_on(reading: Page, hospital: World, where: str) -> None:
-    position = list(LAST_CLICK).index(where) + 1
-    expect(reading.get_by_text(f"Case {position} of {len(LAST_CLICK)}", exact=True)).to_be_visible()
+def test_ctrl_s_submits_wherever_the_focus_is(reading: Page, hospital: World) -> None:
+    for position, where in enumerate(LAST_CLICK, start=1):
+        submit_by_key(reading, position, where)
+        with hospital.db.read() as session:
+            stored = session.scalars(select(Judgement).order_by(Judgement.id)).all()
+        assert [judgement.comment for judgement in stored] == [f"read with {name}" for name in list(LAST_CLICK)[:position]]
+        assert stored[-1].realism == (4 if where == "the scale" else 5)
+
+
+def submit_by_key(reading: Page, position: int, where: str) -> None:
+    place = reading.get_by_text(f"Case {position} of {len(LAST_CLICK)}", exact=True)
+    expect(place).to_be_visible()
     settled(reading)
     reading.get_by_label("Comment").fill(f"read with {where}")
     choose(reading, "probably synthetic")
@@ -54,9 +62,5 @@ def test_ctrl_s_submits_with_the_focus_on(reading: Page, hospital: World, where:
     LAST_CLICK[where](reading)
     reading.evaluate("window.addEventListener('keydown', event => { if (event.key === 's') window.left_to_browser = !event.defaultPrevented })")
     reading.keyboard.press("Control+s")
-    expect(reading.get_by_text(f"Case {position} of {len(LAST_CLICK)}", exact=True)).to_be_hidden()
-    assert reading.evaluate("window.left_to_browser") is False, "the browser would offer to save the page"
-    with hospital.db.read() as session:
-        stored = session.scalars(select(Judgement).order_by(Judgement.id)).all()
-    assert [judgement.comment for judgement in stored] == [f"read with {name}" for name in list(LAST_CLICK)[:position]]
-    assert stored[-1].realism == (4 if where == "the scale" else 5)
+    expect(place).to_be_hidden()
+    assert reading.evaluate("window.left_to_browser") is False, f"with {where} the browser would offer to save the page"

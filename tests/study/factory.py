@@ -85,7 +85,7 @@ def read_study(
         strips.add_rejections(session, [NewRejection(CHECKPOINT, "AF", seed, cases, "flat")])
         plan = {"cases": cases + repeats, "seed": seed, "seeds": {"draw": {"AF": seed}}, "checkpoint": CHECKPOINT, "min_repeat_distance": 5}
         round_id = studies.add_round(
-            session, study_id=study_id, number=1, plan=plan, leak={"auc": 0.5, "verdict": "pass"}, opened_by=coordinator_id, starts_at=START
+            session, study_id=study_id, number=1, plan=plan, leak={"auc": 0.5, "verdict": "open"}, opened_by=coordinator_id, starts_at=START
         )
         new = [NewCase(strip_ids[i], "scored", f"{seed:04x}{i:08x}") for i in range(cases)]
         new += [NewCase(strip_ids[i], "repeat", f"{seed:04x}{cases + i:08x}", repeat_of=i) for i in range(repeats)]
