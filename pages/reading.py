@@ -19,6 +19,7 @@ from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, PURPOSE_B
 from study.reading import Answer, ReadingCase, RoundProgress
 from study.roles import Action
 
+ELSEWHERE = "The last case had been answered in another window. That answer stands; this one was not stored."
 ROUND = "round"  # the query parameter that keeps the place over a reload
 
 _RHYTHM_WORDS = {"NSR": "sinus rhythm", "AF": "atrial fibrillation"}
@@ -90,7 +91,7 @@ def _leave() -> None:
 def _read(person: Person, round_id: int) -> None:
     case = reading.next_case(database(), person, round_id)
     if st.session_state.pop("elsewhere", False):
-        st.warning("The last case had been answered in another window. That answer stands; this one was not stored.")
+        st.warning(ELSEWHERE)
     if case is None:
         st.header("Round read through")
         st.text("Every case of this round has your answer. Thank you.")

@@ -13,10 +13,11 @@ from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from pages import access
+from pages.reading import ELSEWHERE
 from storage.database import Database
 from storage.tables import Job, Judgement
 from study import reading, unblinding
-from study.protocol import MORPHOLOGY_ITEMS, PURPOSE_BLIND, Protocol
+from study.protocol import CUES, MORPHOLOGY_ITEMS, PURPOSE_BLIND, Protocol
 from study.studies import create_study
 from tests import world
 from tests.world import World
@@ -259,6 +260,21 @@ def test_a_second_window_at_the_same_case_stores_nothing_twice(visit: Visit, db:
         assert not test.error
         assert "Case 2 of 6" in shown(test)
     assert [judgement.realism for judgement in stored(db)] == [2]
+    assert [warning.value for warning in other.warning] == [ELSEWHERE]  # and the window whose answer counts says nothing
+    assert not one.warning
+    assert not other.run().warning
+
+
+def test_a_cue_that_points_to_the_comment_needs_one(visit: Visit, db: Database) -> None:
+    test = visit.reads()
+    fill(test, "1-1", realism=5)
+    test.pills(key="cues-1-1").set_value([CUES[-1]])
+    test.button(key="submit-1-1").click().run()
+    assert "the comment that your cue refers to" in test.warning[0].value
+    assert not stored(db)
+    test.text_area(key="comment-1-1").set_value("mirror image of case 3")
+    test.button(key="submit-1-1").click().run()
+    assert [judgement.comment for judgement in stored(db)] == ["mirror image of case 3"]
 
 
 def test_a_stale_window_cannot_answer_for_a_case_it_does_not_show(visit: Visit, db: Database) -> None:
