@@ -44,6 +44,13 @@ def test_arms_that_differ_by_their_format_alone_are_refused(halves: tuple[Strips
     assert report.features[feature] > 0.95
 
 
+def test_the_smallest_arms_are_refused_too_when_their_format_differs(halves: tuple[Strips, Strips]) -> None:
+    real, synthetic = (arm[:5] for arm in halves)
+    assert leak(real, synthetic, seed=1).verdict != "refuse"
+    assert leak(real, synthetic + 1, seed=1).verdict == "refuse"
+    assert leak(real, synthetic // 2 * 2, seed=1).verdict == "refuse"
+
+
 def test_limb_leads_that_obey_einthoven_too_well_are_refused(halves: tuple[Strips, Strips]) -> None:
     real, synthetic = (millivolts(arm.astype(np.int16)) * 200 for arm in halves)
     rounded = np.rint(real + np.random.default_rng(0).uniform(-0.5, 0.5, real.shape))
