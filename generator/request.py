@@ -9,7 +9,7 @@ from typing import Any
 
 from generator.errors import GeneratorError
 
-SAMPLERS = ("dpm++2m", "ddpm")  # fast second-order multistep; the published ancestral one, always over all of its steps
+SAMPLERS = ("dpm++2m", "ancestral")  # fast second-order multistep; the published ancestral one, always over all of its steps
 RHYTHMS = ("NSR", "AF")
 MOST_STRIPS = 100_000
 STEP_LIMITS = (4, 200)
@@ -23,7 +23,7 @@ class DrawRequest:
     rhythm: str  # NSR or AF
     n: int  # strips
     seed: int  # 0 or more
-    steps: int = 20  # network evaluations a strip, dpm++2m only: ddpm always takes its schedule's T
+    steps: int = 20  # network evaluations a strip, dpm++2m only: ancestral always takes its schedule's T
     sampler: str = "dpm++2m"
     guidance: float = 1.0  # 1: as trained; more exaggerates the rhythm (classifier-free guidance, twice the work)
     heart_rate: float | None = None  # beats a minute; None: drawn from the rhythm's RR model

@@ -41,7 +41,7 @@ def _ask(person: Person) -> None:
             "Seed", min_value=0, max_value=jobs.LARGEST_SEED, value=standard.seed, key="draw-seed", help="The same seed, the same strips."
         )
         st.number_input("Steps", min_value=STEP_LIMITS[0], max_value=STEP_LIMITS[1], value=standard.steps, key="draw-steps", help="More is slower.")
-        st.selectbox("Sampler", SAMPLERS, key="draw-sampler", help="ddpm is the published one: it always takes all of its 200 steps.")
+        st.selectbox("Sampler", SAMPLERS, key="draw-sampler", help="ancestral is the published one: it always takes all of its 200 steps.")
         st.number_input(
             "Heart rate (beats/min)",
             min_value=HEART_RATE_LIMITS[0],

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
-from study import commands
+from study.commands import strips, studies
 from study.errors import Problems
 from study.protocol import QUESTION_ORDERS, Protocol
 from study.results import TABLES
@@ -64,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
     _studies(adder)
     _rounds(adder)
     _after_unblinding(adder)
-    _command(adder, "demo", commands.make_demo, "make the demo in an empty database")
-    _command(adder, "verify", commands.verify, "check that nothing in the audit trail was changed")
+    _command(adder, "demo", studies.make_demo, "make the demo in an empty database")
+    _command(adder, "verify", studies.verify, "check that nothing in the audit trail was changed")
     return top
 
 
@@ -73,11 +73,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _strips(adder: Any) -> None:
-    one = _command(adder, "import", commands.import_recordings, "bring recordings into the database")
+    one = _command(adder, "import", strips.import_recordings, "bring recordings into the database")
     one.add_argument("directory", type=Path, help="PTB-XL, MIMIC-IV-ECG, or any folder of WFDB records with a table record,rhythm[,patient]")
     _labels(one)
 
-    one = _command(adder, "train", commands.train, "train a checkpoint; after an interruption the same command goes on")
+    one = _command(adder, "train", strips.train, "train a checkpoint; after an interruption the same command goes on")
     _folders(one, "--records")
     _labels(one)
     _folds(one, "--folds", "to train on")
@@ -87,19 +87,19 @@ def _strips(adder: Any) -> None:
     _seed(one)
 
     standard = DrawRequest(rhythm=RHYTHMS[0], n=1, seed=0)
-    one = _command(adder, "sample", commands.sample, "draw strips into a folder: WFDB records under opaque names, and a manifest.json")
+    one = _command(adder, "sample", strips.sample, "draw strips into a folder: WFDB records under opaque names, and a manifest.json")
     one.add_argument("--rhythm", choices=RHYTHMS, required=True)
     one.add_argument("--n", type=int, required=True, help="strips")
     one.add_argument("--seed", type=int, required=True, help="0 or more; the same seed gives the same strips")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or a new one")
     _option(one, "--steps", standard.steps, "network evaluations a strip, {} to {}".format(*STEP_LIMITS))
-    _option(one, "--sampler", standard.sampler, "dpm++2m is fast, ddpm the published one", choices=SAMPLERS)
+    _option(one, "--sampler", standard.sampler, "dpm++2m is fast, ancestral the published one", choices=SAMPLERS)
     _option(one, "--guidance", standard.guidance, "classifier-free guidance; 1 is none")
     one.add_argument("--heart-rate", type=float, help="beats/min, {} to {} (default: as the rhythm has it)".format(*HEART_RATE_LIMITS))
     _checkpoint(one)
     _device(one)
 
-    one = _command(adder, "utility", commands.utility, "what strips are worth to a classifier: TRTR, TSTR, TRTS, TSTS")
+    one = _command(adder, "utility", strips.utility, "what strips are worth to a classifier: TRTR, TSTR, TRTS, TSTS")
     _folders(one, "--train-real")
     _folds(one, "--train-folds", "of --train-real")
     _folders(one, "--test-real")
@@ -107,7 +107,7 @@ def _strips(adder: Any) -> None:
     _folders(one, "--synthetic", nargs="+")
     _seed(one)
 
-    one = _command(adder, "leak", commands.leak, "whether the format of strips gives the arms away")
+    one = _command(adder, "leak", strips.leak, "whether the format of strips gives the arms away")
     _folders(one, "--real", nargs="+")
     _folders(one, "--synthetic", nargs="+")
     one.add_argument("--n", type=_whole(2), help="strips of each arm, half of each rhythm, chosen by the seed (default: all)")
@@ -116,20 +116,20 @@ def _strips(adder: Any) -> None:
 
 def _people(adder: Any) -> None:
     group = _group(adder, "people", "who may sign in")
-    one = _command(group, "add", commands.add_person, "add somebody; the first is the administrator")
+    one = _command(group, "add", studies.add_person, "add somebody; the first is the administrator")
     one.add_argument("newcomer", metavar="USERNAME", help="what they sign in with")
     one.add_argument("--name", required=True)
     _option(one, "--role", Role.READER.value, "what they may do", choices=[role.value for role in Role])
     one.add_argument("--site", help="hospital; readers need one")
     one.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password (default: it is asked for)")
     _as(one)
-    _as(_command(group, "list", commands.list_people, "everybody who may sign in"))
+    _as(_command(group, "list", studies.list_people, "everybody who may sign in"))
 
 
 def _studies(adder: Any) -> None:
     standard = Protocol()
     group = _group(adder, "study", "studies")
-    one = _command(group, "create", commands.create_study, "set up a study")
+    one = _command(group, "create", studies.create_study, "set up a study")
     one.add_argument("title")
     one.add_argument("--readers", nargs="+", default=[], metavar="USERNAME", help="who read it (default: added later)")
     _option(one, "--margin", standard.margin, "of equivalence to chance: 0.1 is an accuracy of 40 %% to 60 %%")
@@ -137,18 +137,18 @@ def _studies(adder: Any) -> None:
     _option(one, "--min-repeat-distance", standard.min_repeat_distance, "cases from a case to its repeat, at least")
     _option(one, "--washout-days", standard.washout_days, "between rounds")
     _as(one)
-    _as(_command(group, "list", commands.list_studies, "all studies with their progress"))
-    one = _study(_command(group, "add-readers", commands.add_readers, "more readers; they get an order of their own in open rounds"))
+    _as(_command(group, "list", studies.list_studies, "all studies with their progress"))
+    one = _study(_command(group, "add-readers", studies.add_readers, "more readers; they get an order of their own in open rounds"))
     one.add_argument("--readers", nargs="+", required=True, metavar="USERNAME")
     _as(one)
-    _as(_study(_command(group, "show", commands.show_study, "rounds and progress of a study; never accuracy")))
-    _as(_study(_command(group, "utility", commands.study_utility, "classifier utility of an unblinded study's strips, kept with its results")))
+    _as(_study(_command(group, "show", studies.show_study, "rounds and progress of a study; never accuracy")))
+    _as(_study(_command(group, "utility", studies.study_utility, "classifier utility of an unblinded study's strips, kept with its results")))
 
 
 def _rounds(adder: Any) -> None:
     plan = RoundPlan()
     group = _group(adder, "round", "rounds")
-    one = _study(_command(group, "open", commands.open_round, "draw, choose, pass the leak gate, and open a round"))
+    one = _study(_command(group, "open", studies.open_round, "draw, choose, pass the leak gate, and open a round"))
     _option(one, "--cases", plan.cases, "that each reader reads, repeats included")
     _option(one, "--synthetic-share", plan.synthetic_share, "of the scored cases")
     _option(one, "--af-share", plan.af_share, "of the scored cases, in both arms alike")
@@ -163,15 +163,15 @@ def _rounds(adder: Any) -> None:
 
 def _after_unblinding(adder: Any) -> None:
     group = _group(adder, "unblind", "unblinding: by two people, logged, for good")
-    one = _study(_command(group, "ask", commands.ask_unblinding, "the first of two"))
+    one = _study(_command(group, "ask", studies.ask_unblinding, "the first of two"))
     one.add_argument("--reason", help="needed where not every case has been read")
     _as(one)
-    _as(_study(_command(group, "confirm", commands.confirm_unblinding, "the second of two")))
-    _as(_study(_command(group, "withdraw", commands.withdraw_unblinding, "take back a request that nobody has confirmed")))
-    one = _study(_command(adder, "results", commands.results, "what the answers show"))
+    _as(_study(_command(group, "confirm", studies.confirm_unblinding, "the second of two")))
+    _as(_study(_command(group, "withdraw", studies.withdraw_unblinding, "take back a request that nobody has confirmed")))
+    one = _study(_command(adder, "results", studies.results, "what the answers show"))
     one.add_argument("--table", action="append", choices=TABLES, metavar="NAME", help=f"{', '.join(TABLES)}; may be given again (default: all)")
     _as(one)
-    one = _study(_command(adder, "export", commands.export, "the bundle: one zip for statistician and reviewer"))
+    one = _study(_command(adder, "export", studies.export, "the bundle: one zip for statistician and reviewer"))
     one.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the zip (default: this one)")
     _as(one)
 

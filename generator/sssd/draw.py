@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from generator.errors import Cancelled, GeneratorError, Refused
-from generator.leads import STORED
+from generator.leads import STORED, limb_weights
 from generator.request import RHYTHMS, DrawRequest, checkpoint_sha256, shipped_checkpoint
 from generator.sssd import checkpoint as checkpoints
 from generator.sssd.checkpoint import Model
@@ -90,7 +90,7 @@ def provenance(request: DrawRequest, model: Model) -> dict[str, object]:
     """What is stored with drawn strips, and draws them again."""
     return {
         **request.as_dict(),
-        "steps": model.config.schedule.T if request.sampler == "ddpm" else request.steps,
+        "steps": model.config.schedule.T if request.sampler == "ancestral" else request.steps,
         "checkpoint": model.sha256,
         "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else f"{platform.machine()} CPU",
         "torch": torch.__version__,
@@ -117,8 +117,10 @@ def _load(folder: Path, sha256: str, device: str) -> Model:
 
 
 def _check(request: DrawRequest, model: Model) -> None:
-    if request.rhythm not in model.config.classes:
-        raise GeneratorError(f"This checkpoint draws {', '.join(model.config.classes)}, not {request.rhythm}. Choose another checkpoint.")
+    if request.rhythm not in model.config.labels:
+        raise GeneratorError(f"This checkpoint draws {', '.join(model.config.labels)}, not {request.rhythm}. Choose another checkpoint.")
+    if request.guidance != 1.0 and not model.config.unconditional:
+        raise GeneratorError("This checkpoint was never trained to go without labels, so guidance has nothing to compare with. Leave guidance at 1.")
     tracked = model.config.network.track_channels > 0
     if request.heart_rate is not None and not tracked:
         raise GeneratorError("This checkpoint knows no rhythm track, so a heart rate cannot be chosen. Leave heart_rate empty.")
@@ -132,22 +134,22 @@ def _draw_batch(request: DrawRequest, model: Model, numbers: list[int], size: in
     config = model.config
     r_times = [config.rr[request.rhythm].draw(rhythm, request.heart_rate) if config.network.track_channels else None for rhythm, _ in sources]
     tracks = _placed([track(times) for times in r_times if times is not None], places, size, model) if config.network.track_channels else None
-    labels = torch.zeros(size, len(config.classes), device=model.device)
-    labels[:, config.classes.index(request.rhythm)] = 1
+    labels = torch.zeros(size, config.network.label_embed_classes, device=model.device)
+    labels[:, list(config.labels[request.rhythm])] = 1
 
     def noise() -> Tensor:
         return _placed([source.standard_normal((len(STORED), SAMPLES), dtype=np.float32) for _, source in sources], places, size, model)
 
     with torch.inference_mode():
         denoise = denoiser(model.network, config.schedule, labels, tracks, request.guidance)
-        x = start(noise(), config.schedule)
-        if request.sampler == "ddpm":
+        mean, std = (torch.tensor(values, device=model.device)[:, None] for values in (config.channel_mean, config.channel_std))
+        x = start(noise(), config.schedule, mean, std**2)
+        if request.sampler == "ancestral":
             x = ancestral(denoise, x, config.schedule, noise, on_step)
         else:
             x = dpm_solver_pp_2m(denoise, x, config.schedule, times_even_in_log_snr(config.schedule, request.steps), on_step)
         channels = x.double().cpu().numpy()[places]
-    mv = channels * np.array(config.std_mv)[:, None] + np.array(config.mean_mv)[:, None]
-    mv = mv[:, [config.leads.index(lead) for lead in STORED]]
+    mv = limb_weights(config.leads) @ (channels * np.array(config.std_mv)[:, None] + np.array(config.mean_mv)[:, None])
     return [_through_quality_control(request, number, strip, times) for number, strip, times in zip(numbers, mv, r_times, strict=True)]
 
 

@@ -17,70 +17,20 @@ The additions:
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from generator.errors import GeneratorError
+from generator.sssd.config import NetworkConfig
 from generator.sssd.rhythm import OFFSET_CHANNEL
-from generator.sssd.s4 import S4, KernelForm, S4Layer
+from generator.sssd.s4 import S4, S4Layer
 
 _BEAT_BEGINS = -0.4  # s before the R peak: the P wave is in
 _BINS_AT_INPUT = (128, 0.01)  # offsets from the R peak: how many, how many seconds apart; later ones share the last
 _BINS_IN_BLOCKS = (64, 0.02)
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """What determines the function that a network computes. Names of the first group: wavenet_config of the published JSON files."""
-
-    in_channels: int = 8  # leads
-    out_channels: int = 8
-    num_res_layers: int = 36  # residual blocks
-    res_channels: int = 256  # width of a block; its S4 layers are twice as wide
-    skip_channels: int = 256
-    diffusion_step_embed_dim_in: int = 128  # sines and cosines of the step
-    diffusion_step_embed_dim_mid: int = 512
-    diffusion_step_embed_dim_out: int = 512
-    s4_lmax: int = 1000  # taps of an S4 kernel
-    s4_d_state: int = 64  # poles of an S4 kernel
-    s4_dropout: float = 0.0
-    s4_bidirectional: int = 1
-    s4_layernorm: int = 1
-    label_embed_dim: int = 128
-    label_embed_classes: int = 71  # statements that a label vector can carry
-
-    kernel_form: KernelForm = "conjugate"  # how the published code that trained the weights summed the poles
-    fold: int = 1  # samples folded into one step; 1000 must be a multiple
-    track_channels: int = 0  # channels of the rhythm track; 0 for none
-    beat_average: bool = False  # needs a track
-    beat_pooling: bool = False  # needs a track
-    strip_pooling: bool = False
-    linear_filters: int = 0  # filters of the direct path from input to output; 0 for none
-
-    def __post_init__(self) -> None:
-        if self.fold < 1 or 1000 % self.fold:
-            raise GeneratorError(f"fold is {self.fold}, and 1000 samples are no multiple of it. Choose 1, 2, 4, 5, 8 or 10.")
-        if self.kernel_form not in ("conjugate", "without-conjugates"):
-            raise GeneratorError(f"kernel_form is {self.kernel_form!r}. Choose 'conjugate' or 'without-conjugates'.")
-        if (self.beat_average or self.beat_pooling) and self.track_channels <= OFFSET_CHANNEL:
-            raise GeneratorError(
-                f"beat_average and beat_pooling need a rhythm track of at least {OFFSET_CHANNEL + 1} channels, not {self.track_channels}."
-            )
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> NetworkConfig:
-        """Raises GeneratorError for a name that is no field."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(fields) - known)
-        if unknown:
-            raise GeneratorError(f"The network's configuration has unknown fields: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
-        return cls(**fields)
 
 
 class Network(nn.Module):

@@ -10,16 +10,14 @@ once and a training step costs a small matrix product in place of the closed for
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-# Published code has two kernels that differ: with pykeops or its CUDA extension both poles of a pair are summed ("conjugate"), its plain PyTorch
-# fallback sums the kept half only. Weights want the form that they were trained with.
-KernelForm = Literal["conjugate", "without-conjugates"]
+from generator.sssd.config import KernelForm
 
 _CHANNELS_AT_ONCE = 64  # bounds the memory of the closed form: 64 x 32 poles x 501 frequencies x 16 bytes = 16 MB a term
 

@@ -28,7 +28,8 @@ from generator.errors import GeneratorError
 from generator.leads import STORED
 from generator.request import RHYTHMS
 from generator.sssd import checkpoint
-from generator.sssd.network import Network, NetworkConfig
+from generator.sssd.config import Config, NetworkConfig
+from generator.sssd.network import Network
 from generator.sssd.rhythm import TRACK_CHANNELS, RRModel, fit, track
 from generator.sssd.schedule import Schedule
 from generator.sssd.training_set import HIGHEST, TrainingSet, scale, shifted
@@ -291,14 +292,18 @@ class _Run:
         part.replace(self.out / "training.pt")
         checkpoint.save(self.out, self.averaged, self._config())
 
-    def _config(self) -> checkpoint.Config:
-        return checkpoint.Config(
+    def _config(self) -> Config:
+        return Config(
             network=self.settings.network,
             schedule=self.settings.schedule,
-            classes=RHYTHMS,
+            labels={name: (place,) for place, name in enumerate(RHYTHMS)},
             leads=STORED,
+            units="standardised",
             mean_mv=tuple(round(float(v), 6) for v in self.mean),
             std_mv=tuple(round(float(v), 6) for v in self.std),
+            channel_mean=(0.0,) * len(STORED),
+            channel_std=(1.0,) * len(STORED),
+            unconditional=self.settings.drop_label > 0,
             rr=self._rr_models(),
             trained={
                 "strips": {name: len(rows) for name, rows in self.of_rhythm.items()},

@@ -41,7 +41,7 @@ def by_traces(counts: Counts) -> go.Figure:
 def main() -> None:
     model = draw.load()
     fast = seconds(lambda: draw.draw(DrawRequest("NSR", 4, 1), checkpoint=model)) / 4
-    published = seconds(lambda: draw.draw(DrawRequest("NSR", 4, 1, sampler="ddpm"), checkpoint=model), rounds=1) / 4
+    published = seconds(lambda: draw.draw(DrawRequest("NSR", 4, 1, sampler="ancestral"), checkpoint=model), rounds=1) / 4
     [strip] = [one.counts for one in draw.draw(DrawRequest("NSR", 1, 1), checkpoint=model) if one.counts is not None]
     figure, traces = seconds(lambda: paper.figure(strip)), seconds(lambda: by_traces(strip).to_plotly_json())
     print(

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from generator.errors import GeneratorError
-from generator.sssd import checkpoint
-from generator.sssd.network import Network, NetworkConfig
-from generator.sssd.s4 import S4, KernelForm, hippo_legs, kernels_by_recurrence
+from generator.sssd.config import KernelForm, NetworkConfig
+from generator.sssd.network import Network
+from generator.sssd.published import network_from_published
+from generator.sssd.s4 import S4, hippo_legs, kernels_by_recurrence
 
 OWN = NetworkConfig(
     num_res_layers=2,
@@ -36,7 +37,7 @@ OWN = NetworkConfig(
 @pytest.mark.parametrize(("form", "expected"), [("conjugate", "epsilon"), ("without-conjugates", "epsilon_without_conjugates")])
 def test_published_weights_give_published_outputs(shared: Path, form: KernelForm, expected: str) -> None:
     golden = np.load(shared / "golden" / "sssd_reference_tiny.npz")
-    network = checkpoint.network_from_published(
+    network = network_from_published(
         shared / "golden" / "sssd_reference_tiny.pkl", json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text()), kernel_form=form
     )
     with torch.no_grad():
@@ -50,24 +51,24 @@ def test_published_keys_may_carry_a_module_prefix(shared: Path, tmp_path: Path) 
     settings = json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text())
     state = torch.load(shared / "golden" / "sssd_reference_tiny.pkl", weights_only=True)["model_state_dict"]
     torch.save({"model_state_dict": {f"module.{key}": tensor for key, tensor in state.items()}}, tmp_path / "wrapped.pkl")
-    plain = checkpoint.network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
-    wrapped = checkpoint.network_from_published(tmp_path / "wrapped.pkl", settings)
+    plain = network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
+    wrapped = network_from_published(tmp_path / "wrapped.pkl", settings)
     assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), wrapped.state_dict().values(), strict=True))
 
 
 def test_files_that_are_no_checkpoint_are_refused(shared: Path, tmp_path: Path) -> None:
     settings = json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text())
     with pytest.raises(GeneratorError, match="does not exist"):
-        checkpoint.network_from_published(tmp_path / "none.pkl", settings)
+        network_from_published(tmp_path / "none.pkl", settings)
     (tmp_path / "text.pkl").write_text("not a checkpoint")
     with pytest.raises(GeneratorError, match="be read safely"):
-        checkpoint.network_from_published(tmp_path / "text.pkl", settings)
+        network_from_published(tmp_path / "text.pkl", settings)
     torch.save({"weights": 1}, tmp_path / "other.pkl")
     with pytest.raises(GeneratorError, match="model_state_dict"):
-        checkpoint.network_from_published(tmp_path / "other.pkl", settings)
+        network_from_published(tmp_path / "other.pkl", settings)
     settings["wavenet_config"]["res_channels"] = 8
     with pytest.raises(GeneratorError, match="do not fit"):
-        checkpoint.network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
+        network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
 
 
 def test_the_two_kernel_forms_differ(shared: Path) -> None:

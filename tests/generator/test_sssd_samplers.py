@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from generator.errors import GeneratorError
-from generator.sssd.network import Network, NetworkConfig
+from generator.sssd.config import NetworkConfig
+from generator.sssd.network import Network
 from generator.sssd.samplers import Denoiser, ancestral, denoiser, dpm_solver_pp_2m, start, times_even_in_log_snr
 from generator.sssd.schedule import Schedule
 

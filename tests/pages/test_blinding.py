@@ -190,7 +190,7 @@ def _answer(tab: Tab, place: str) -> None:
 
 WORDS = (
     "real synthetic stand-in stand_in arm truth recording record drawing drawn gallery repeat scored practice patient collection provenance "
-    "checkpoint sampler dpm++2m ddpm seed steps guidance ptb-xl ptbxl ptb mimic wfdb simulator simulated strip_id sha256"
+    "checkpoint sampler dpm++2m ancestral seed steps guidance ptb-xl ptbxl ptb mimic wfdb simulator simulated strip_id sha256"
 )
 
 

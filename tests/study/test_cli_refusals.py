@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from generator.recordings import TABLES
-from study import cli, commands
+from study import cli
+from study.commands import studies
 from tests.study.cli_calls import PASSWORD, add, call, run
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +143,7 @@ def test_even_what_nobody_foresaw_is_one_sentence(error: BaseException, words: s
         print("a library's chatter")
         raise error
 
-    monkeypatch.setattr(commands, "verify", broken)
+    monkeypatch.setattr(studies, "verify", broken)
     status, out, err = call("verify", "--json")
     assert (status, out) == (2, "")
     assert words in err.splitlines()[-1]

@@ -34,8 +34,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     import torch
 
     from generator.leads import STORED
-    from generator.sssd.checkpoint import Config, save
-    from generator.sssd.network import Network, NetworkConfig
+    from generator.sssd.checkpoint import save
+    from generator.sssd.config import Config, NetworkConfig
+    from generator.sssd.network import Network
     from generator.sssd.schedule import Schedule
 
     torch.manual_seed(1)
@@ -52,7 +53,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
         fold=10,
     )
     folder = tmp_path_factory.mktemp("checkpoint")
-    save(folder, Network(config), Config(config, Schedule(), ("NSR", "AF"), STORED, (0.0,) * 8, (0.2,) * 8, {}, {}))
+    zero, one, small = (0.0,) * 8, (1.0,) * 8, (0.2,) * 8
+    labels = {"NSR": (0,), "AF": (1,)}
+    save(folder, Network(config), Config(config, Schedule(), labels, STORED, "standardised", zero, small, zero, one, True, {}, {}))
     return str(folder)
 
 

@@ -1,0 +1,148 @@
+"""Commands on strips: bring them in, train, draw, measure. Heavy libraries are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from generator.errors import Refused
+from generator.recordings import Candidate, WrittenStrip, find, read_all, write_folder
+from generator.request import RHYTHMS, DrawRequest
+from generator.strip import Counts
+from study import intake
+from study.commands.common import check_device, checkpoint_folder, database, own_folder
+from study.errors import StudyError
+from study.progress_bar import ProgressBar, say
+
+if TYPE_CHECKING:
+    pass
+
+
+def import_recordings(given: argparse.Namespace) -> dict[str, Any]:
+    with database(given) as db, ProgressBar("recordings") as bar:
+        done = intake.import_recordings(db, None, given.directory, given.labels, bar)
+    for message in (message for messages in done.refused.values() for message in messages):
+        say(f"refused: {message}")
+    for reason, number in done.left_out.items():
+        say(f"left out: {number} rows of the table, {reason}")
+    return {
+        "imported": done.imported,
+        "already_present": done.already_present,
+        "refused": {reason: len(messages) for reason, messages in done.refused.items()},
+    }
+
+
+def train(given: argparse.Namespace) -> dict[str, Any]:
+    from generator.request import checkpoint_sha256
+    from generator.sssd import checkpoint
+    from generator.sssd import train as training
+
+    check_device(given.device)
+    candidates = _in_folds(find(given.records, given.labels).candidates, given.folds, given.records)
+    out = training.train(candidates, own_folder(given.out), given.minutes, device=given.device, seed=given.seed)
+    return {"out": str(out), "checkpoint": checkpoint_sha256(out), "recordings": len(candidates), **checkpoint.read_config(out).trained}
+
+
+def sample(given: argparse.Namespace) -> dict[str, Any]:
+    from generator.sssd import draw
+
+    settings = ("rhythm", "n", "seed", "steps", "sampler", "guidance", "heart_rate")
+    request = DrawRequest(**{name: getattr(given, name) for name in settings})
+    check_device(given.device)
+    if any(own_folder(given.out).iterdir()):
+        raise StudyError(f"{given.out} holds files already. Name an empty folder, or a new one, with --out.")
+    model = draw.load(checkpoint_folder(given), given.device)
+    with ProgressBar(f"{request.rhythm} strips") as bar:
+        samples = draw.draw(request, checkpoint=model, progress=bar)
+    accepted = [(one.number, one.counts, one.conditions) for one in samples if one.counts is not None]
+    strips = [WrittenStrip(counts, request.rhythm, request.seed, number, {"conditions": conditions}) for number, counts, conditions in accepted]
+    rejected = [{"number": one.number, "reason": one.rejected} for one in samples if one.counts is None]
+    reasons = Counter(str(one.rejected) for one in samples if one.counts is None)
+    if not strips:
+        raise StudyError(f"All {request.n} samples were rejected ({_counted(reasons)}). Choose more steps, or another checkpoint.")
+    if rejected:
+        say(f"rejected: {len(rejected)} of {request.n} samples ({_counted(reasons)}); the manifest lists them")
+    made = draw.provenance(request, model)
+    write_folder(given.out, strips, {"drawn_by": "blindstrip", **made, "rejected": rejected})
+    return {"out": str(given.out), "drawn": len(strips), "rejected": len(rejected), "checkpoint": made["checkpoint"], "seed": request.seed}
+
+
+def utility(given: argparse.Namespace) -> dict[str, Any]:
+    from generator.utility import labelled
+    from generator.utility import utility as utility_of
+
+    sources = (([given.train_real], given.train_folds), ([given.test_real], given.test_folds), (given.synthetic, None))
+    listed = [_listed(folders, folds) for folders, folds in sources]  # all of them before any is read
+    read = [_read(candidates) for candidates in listed]
+    tables = [labelled(counts, [one.rhythm for one in candidates], [one.patient for one in candidates]) for candidates, counts in read]
+    return utility_of(*tables, seed=given.seed)
+
+
+def leak(given: argparse.Namespace) -> dict[str, Any]:
+    from generator.leak import leak as gate
+
+    listed = [_listed(folders) for folders in (given.real, given.synthetic)]
+    chosen = listed if given.n is None else [_chosen(candidates, given.n, given.seed) for candidates in listed]
+    (_, real), (_, synthetic) = (_read(candidates) for candidates in chosen)
+    return gate(real, synthetic, given.seed).as_dict()
+
+
+# ---- folders of strips ----
+
+
+def _listed(folders: Sequence[Path], folds: range | None = None) -> list[Candidate]:
+    """The NSR and AF strips of folders; each drawn one is a patient of its own."""
+    listed: list[Candidate] = []
+    for folder in folders:
+        found = find(folder)
+        drawn = found.kind == "strips"
+        listed += [replace(one, patient=str(one.path)) if drawn else one for one in _in_folds(found.candidates, folds, folder)]
+    return listed
+
+
+def _in_folds(candidates: list[Candidate], folds: range | None, folder: Path) -> list[Candidate]:
+    if folds is None:
+        return candidates
+    chosen = [one for one in candidates if one.fold in folds]
+    if not chosen:
+        there = ", ".join(map(str, sorted({one.fold for one in candidates if one.fold is not None}))) or "none"
+        raise StudyError(f"{folder}: no recording is in the folds asked for; its table has {there}. Name others, or leave the folds out.")
+    return chosen
+
+
+def _chosen(candidates: list[Candidate], n: int, seed: int) -> list[Candidate]:
+    """n of them by seed, half of each rhythm (NSR has the odd one)."""
+    rng = np.random.default_rng(seed)
+    chosen: list[Candidate] = []
+    for rhythm, wanted in zip(RHYTHMS, (n - n // 2, n // 2), strict=True):
+        there = [one for one in candidates if one.rhythm == rhythm]
+        if len(there) < wanted:
+            raise StudyError(f"{wanted} {rhythm} strips were asked for in each arm, {len(there)} are there. Ask for fewer with --n.")
+        chosen += [there[i] for i in rng.permutation(len(there))[:wanted]]
+    return chosen
+
+
+def _read(candidates: list[Candidate]) -> tuple[list[Candidate], Counts]:
+    """Those that can be read, with their counts (n, 8, 1000); those refused are told."""
+    kept: list[Candidate] = []
+    counts: list[Counts] = []
+    with ProgressBar("strips read") as bar:
+        for candidate, recording in read_all(candidates, bar):
+            if isinstance(recording, Refused):
+                say(f"refused: {recording}")
+            else:
+                kept.append(candidate)
+                counts.append(recording.counts)
+    if not kept:
+        raise StudyError(f"None of {len(candidates)} strips of NSR or AF could be read. Check the folders and their tables of labels.")
+    return kept, np.stack(counts)
+
+
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason}: {number}" for reason, number in reasons.most_common())

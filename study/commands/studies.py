@@ -1,0 +1,140 @@
+"""Commands on people, studies, rounds and results, and on the installation: their arguments in, what --json says out."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from storage import audit
+from study import people, rounds, studies, unblinding
+from study.commands.common import asker, checkpoint_folder, database, local_drawer, of_study, own_folder, password, person_named, public
+from study.errors import StudyError
+from study.progress_bar import ProgressBar, say
+from study.protocol import Protocol
+from study.roles import Action, Role, demand
+
+if TYPE_CHECKING:
+    pass
+
+# ---- people ----
+
+
+def add_person(given: argparse.Namespace) -> dict[str, Any]:
+    with database(given) as db:
+        if people.can_set_up(db):
+            if given.role != Role.ADMIN:
+                raise StudyError("The first person administers this installation: add them with --role admin.")
+            people.sign_out(db, people.set_up(db, given.newcomer, given.name, password(given.password_file), given.site))
+        else:
+            by = asker(db, given.username)
+            demand(by, Action.MANAGE_PEOPLE)  # before a password is asked for
+            people.add_person(db, by, given.newcomer, given.name, Role(given.role), given.site, password(given.password_file))
+        return public(person_named(db, given.newcomer))
+
+
+def list_people(given: argparse.Namespace) -> dict[str, Any]:
+    with database(given) as db:
+        return {"people": [public(one) for one in people.people(db, asker(db, given.username))]}
+
+
+# ---- studies ----
+
+
+def create_study(given: argparse.Namespace) -> dict[str, Any]:
+    names = ("margin", "question_order", "min_repeat_distance", "washout_days")
+    protocol = Protocol(**{name: getattr(given, name) for name in names})
+    with database(given) as db:
+        readers = [person_named(db, username).id for username in given.readers]
+        study_id = studies.create_study(db, asker(db, given.username), given.title, protocol, readers)
+        return {"study": study_id, "protocol_hash": protocol.hash()}
+
+
+def list_studies(given: argparse.Namespace) -> dict[str, Any]:
+    with database(given) as db:
+        return {"studies": [asdict(one) for one in studies.studies(db, asker(db, given.username))]}
+
+
+def add_readers(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        studies.add_readers(db, person, study_id, [person_named(db, username).id for username in given.readers])
+        return {"study": study_id, "added": given.readers}
+
+
+def show_study(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        return asdict(studies.study(db, person, study_id))
+
+
+def study_utility(given: argparse.Namespace) -> dict[str, Any]:
+    from study.utility import compute_utility
+
+    with of_study(given) as (db, person, study_id), ProgressBar("steps") as bar:
+        demand(person, Action.SEE_RESULTS)
+        return compute_utility(db, study_id, bar)
+
+
+def open_round(given: argparse.Namespace) -> dict[str, Any]:
+    checkpoint = checkpoint_folder(given)
+    names = ("cases", "synthetic_share", "af_share", "repeat_share", "washout_days", "seed", "steps")
+    plan = rounds.RoundPlan(**{name: getattr(given, name) for name in names}, checkpoint=str(checkpoint) if checkpoint else None)
+    with of_study(given) as (db, person, study_id):
+        if given.check:
+            checked = rounds.check_plan(db, person, study_id, plan)
+            return {"available": checked.available, "starts_at": checked.starts_at, "shares": checked.composition.shares()}
+        round_id = rounds.open_round(db, person, study_id, plan, local_drawer(checkpoint), lambda done, total, doing: say(doing))
+        return {"study": study_id, "round": round_id}
+
+
+def ask_unblinding(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        unblinding.ask(db, person, study_id, given.reason)
+        say("Asked. Another person confirms with: blindstrip unblind confirm STUDY --as USERNAME")
+        return {"study": study_id, "asked_by": person.username}
+
+
+def confirm_unblinding(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        unblinding.confirm(db, person, study_id)
+        return {"study": study_id, "confirmed_by": person.username}
+
+
+def withdraw_unblinding(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        unblinding.withdraw(db, person, study_id)
+        return {"study": study_id, "withdrawn_by": person.username}
+
+
+def results(given: argparse.Namespace) -> dict[str, Any]:
+    from study.results import TABLES, as_json
+    from study.results import results as found
+
+    with of_study(given) as (db, person, study_id):
+        left_out = set(TABLES) - set(given.table or TABLES)
+        return {name: value for name, value in as_json(found(db, person, study_id)).items() if name not in left_out}
+
+
+def export(given: argparse.Namespace) -> dict[str, Any]:
+    from study.bundle import bundle
+
+    folder = own_folder(given.out)
+    with of_study(given) as (db, person, study_id):
+        name, content = bundle(db, person, study_id)
+    (folder / name).write_bytes(content)
+    return {"file": str(folder / name), "bytes": len(content)}
+
+
+# ---- the installation ----
+
+
+def make_demo(given: argparse.Namespace) -> dict[str, Any]:
+    from study import demo
+
+    with database(given) as db, ProgressBar("%") as bar:
+        made = demo.make_demo(db, local_drawer(checkpoint_folder(given), quiet=True), bar)
+        return {"made": made, "people": [public(one) for one in people.demo_people(db)]}
+
+
+def verify(given: argparse.Namespace) -> dict[str, Any]:
+    with database(given) as db, db.read() as session:
+        return {"audit_entries": audit.verify(session), "last_hash": audit.last_hash(session)}
