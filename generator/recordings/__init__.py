@@ -1,6 +1,6 @@
 """Recordings come in: `find` lists those that are NSR or AF, `read` turns one into a strip or says why not.
 
-Layouts: PTB-XL, MIMIC-IV-ECG, any folder of WFDB records with a table, and folders of strips that `write_folder` wrote.
+Layouts: PTB-XL, MIMIC-IV-ECG, any folder of WFDB records with a table, and folders of strips that `write_folder` or a `Journal` wrote.
 The kind is told by the table's columns. Label rules: generator.recordings.labels.
 """
 
@@ -14,11 +14,12 @@ import numpy as np
 from generator.errors import GeneratorError, Refused
 from generator.recordings import folder, mimic, ptbxl, strips, table
 from generator.recordings.candidate import Candidate, Listing, Recording
+from generator.recordings.journal import JOURNAL, Journal
 from generator.recordings.strips import WrittenStrip, read_manifest, write_folder
 from generator.recordings.wfdb_record import read_leads
 from generator.strip import MICROVOLTS_PER_COUNT, RATE, canonical_from_unfiltered, unfiltered
 
-__all__ = ["Candidate", "Listing", "Recording", "WrittenStrip", "find", "read", "read_all", "read_manifest", "write_folder"]
+__all__ = ["Candidate", "Journal", "Listing", "Recording", "WrittenStrip", "find", "read", "read_all", "read_manifest", "write_folder"]
 
 TABLES = ("ptbxl_database.csv", mimic.MEASUREMENTS, mimic.RECORDS, strips.MANIFEST, "labels.csv")  # looked for in this order
 
@@ -84,5 +85,7 @@ def _table_in(directory: Path) -> Path:
     if len(folders) == 1:
         return below[0]
     if not below:
+        for unfinished in directory.rglob(JOURNAL):
+            raise GeneratorError(f"{unfinished.parent}: drawing these strips was not finished. The same `blindstrip sample` command goes on.")
         raise GeneratorError(f"{directory}: no table of labels ({', '.join(TABLES)}). Name it, or write labels.csv: record,rhythm,patient.")
     raise GeneratorError(f"{directory}: {len(folders)} folders with a table of labels. Import them one by one, or name the table with --labels.")

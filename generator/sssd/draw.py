@@ -6,7 +6,9 @@ Strip i of a request depends on the request's seed and settings, the checkpoint 
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,7 +31,7 @@ from generator.strip import SAMPLES, Counts, canonical_from_stored
 Progress = Callable[[float, int], None]  # strips done (with fractions), strips to draw
 
 # Rounding in matrix products depends on a batch's size, so every batch has the same one, and a strip the same place in it; unused places hold zeros.
-_BATCH = {"cpu": 4, "cuda": 64}
+_BATCH = {"cpu": 1, "cuda": 64}
 
 
 @dataclass(frozen=True)
@@ -49,34 +51,38 @@ def draw(
     count: int | None = None,
     checkpoint: Path | Model | None = None,
     device: str = "auto",
+    threads: int = 1,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[Drawn]:
     """Samples first .. first + count - 1 of a request (default: all), through the canonical form.
 
     checkpoint: a folder or a loaded Model, default the shipped one. device: "auto" takes a GPU where there is one; strips repeat on the same
-    kind of device. progress and cancelled are called after every network evaluation; Cancelled is raised when the latter says so.
-    GeneratorError where the checkpoint cannot do what is asked.
+    kind of device. threads: batches drawn side by side, each by one thread (one on a GPU); it changes no strip. progress and cancelled are
+    called after every network evaluation; Cancelled is raised when the latter says so. GeneratorError where the checkpoint cannot do what is asked.
     """
     count = request.n - first if count is None else count
     if first < 0 or count < 0 or first + count > request.n:
         raise GeneratorError(f"Samples {first} to {first + count - 1} were asked of a request for {request.n}. Ask for numbers 0 to {request.n - 1}.")
     model = checkpoint if isinstance(checkpoint, Model) else load(checkpoint, device)
     _check(request, model)
-    size = _BATCH.get(model.device.type, 4)
-    drawn: list[Drawn] = []
-    for batch in range(first // size, -(-(first + count) // size)):
-        numbers = [number for number in range(batch * size, (batch + 1) * size) if first <= number < first + count]
+    size = _BATCH.get(model.device.type, 1)
+    batches = [range(max(at, first), min(at + size, first + count)) for at in range(first - first % size, first + count, size)]
+    telling = _Telling(count, progress, cancelled)
 
-        def on_step(done: int, steps: int, before: int = len(drawn), more: int = len(numbers)) -> None:
-            if cancelled is not None and cancelled():
-                raise Cancelled(f"Drawing was stopped after {before} of {count} strips.")
-            if progress is not None:
-                progress(before + more * done / steps, count)
-
+    def one_batch(numbers: range) -> list[Drawn]:
         with _one_thread():
-            drawn += _draw_batch(request, model, numbers, size, on_step)
-    return drawn
+            return _draw_batch(request, model, numbers, size, lambda done, steps: telling(numbers, done / steps))
+
+    if threads <= 1 or model.device.type != "cpu":
+        return [drawn for numbers in batches for drawn in one_batch(numbers)]
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            return [drawn for part in pool.map(one_batch, batches) for drawn in part]
+        except BaseException:
+            telling.stopped = True
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def load(path: Path | None = None, device: str = "auto") -> Model:
@@ -95,6 +101,26 @@ def provenance(request: DrawRequest, model: Model) -> dict[str, object]:
         "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else f"{platform.machine()} CPU",
         "torch": torch.__version__,
     }
+
+
+class _Telling:
+    """Adds up how far the batches are, and stops all of them."""
+
+    def __init__(self, count: int, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
+        self._count, self._progress, self._cancelled = count, progress, cancelled
+        self._shares: dict[range, float] = {}
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def __call__(self, numbers: range, share: float) -> None:
+        with self._lock:
+            if self.stopped or (self._cancelled is not None and self._cancelled()):
+                self.stopped = True
+                whole = sum(len(batch) for batch, done in self._shares.items() if done >= 1)
+                raise Cancelled(f"Drawing was stopped after {whole} of {self._count} strips.")
+            self._shares[numbers] = share
+            if self._progress is not None:
+                self._progress(sum(len(batch) * done for batch, done in self._shares.items()), self._count)
 
 
 @contextmanager
@@ -128,7 +154,7 @@ def _check(request: DrawRequest, model: Model) -> None:
         raise GeneratorError(f"This checkpoint has no RR model for {request.rhythm}. Train it again.")
 
 
-def _draw_batch(request: DrawRequest, model: Model, numbers: list[int], size: int, on_step: Callable[[int, int], None]) -> list[Drawn]:
+def _draw_batch(request: DrawRequest, model: Model, numbers: range, size: int, on_step: Callable[[int, int], None]) -> list[Drawn]:
     places = [number % size for number in numbers]
     sources = [_generators(request, number) for number in numbers]
     config = model.config
@@ -141,7 +167,9 @@ def _draw_batch(request: DrawRequest, model: Model, numbers: list[int], size: in
         return _placed([source.standard_normal((len(STORED), SAMPLES), dtype=np.float32) for _, source in sources], places, size, model)
 
     with torch.inference_mode():
-        denoise = denoiser(model.network, config.schedule, labels, tracks, request.guidance)
+        output = model.evaluator.conditioned(labels, tracks)
+        without = model.evaluator.conditioned(torch.zeros_like(labels), tracks) if request.guidance != 1.0 else None
+        denoise = denoiser(output, config.schedule, unconditional=without, guidance=request.guidance)
         mean, std = (torch.tensor(values, device=model.device)[:, None] for values in (config.channel_mean, config.channel_std))
         x = start(noise(), config.schedule, mean, std**2)
         if request.sampler == "ancestral":

@@ -86,14 +86,12 @@ class Network(nn.Module):
         noisy = x
         if c.track_channels:
             track = x.new_zeros(x.shape[0], c.track_channels, x.shape[2]) if track is None else track
-            offset = track[:, OFFSET_CHANNEL]
-            in_blocks = _beat_bins(offset[:, c.fold // 2 :: c.fold], *_BINS_IN_BLOCKS) if c.beat_pooling else None
-            if c.beat_average:
-                at_input = _beat_bins(offset, *_BINS_AT_INPUT)
+            at_input, in_blocks = beat_bins(track[:, OFFSET_CHANNEL], c)
+            if at_input is not None:
                 noisy = torch.cat([x, _spread(_gather(x, at_input), at_input)], dim=1)
             x = torch.cat([noisy, track], dim=1)
 
-        h = F.relu(self.first(_fold(x, c.fold)))  # (batch, res_channels, samples / fold)
+        h = F.relu(self.first(fold_samples(x, c.fold)))  # (batch, res_channels, samples / fold)
         label = self.labels(labels) if self.labels is not None else None
         embedded = F.silu(self.step_2(F.silu(self.step_1(step_embedding(step, c.diffusion_step_embed_dim_in)))))
         skips = torch.zeros((), dtype=h.dtype, device=h.device)
@@ -103,10 +101,10 @@ class Network(nn.Module):
         last = F.relu(self.last_1(skips * math.sqrt(1 / len(self.blocks))))
         y = self.last_2(last)
         if self.linear is not None and self.linear_weights is not None and self.linear_places is not None:
-            filtered = self.linear(_fold(noisy, c.fold)).unflatten(1, (c.linear_filters, -1))  # (batch, filters, channels, steps)
+            filtered = self.linear(fold_samples(noisy, c.fold)).unflatten(1, (c.linear_filters, -1))  # (batch, filters, channels, steps)
             weights = self.linear_weights(embedded)[..., None] + self.linear_places(last)  # (batch, filters, steps)
             y = y + (weights[:, :, None] * filtered).sum(dim=1)
-        return _unfold(y, c.fold)
+        return unfold_samples(y, c.fold)
 
 
 class Block(nn.Module):
@@ -143,7 +141,7 @@ class Block(nn.Module):
             if layer is not None:
                 nn.init.zeros_(layer.weight)
 
-    def forward(self, x: Tensor, label: Tensor | None, step: Tensor, beats: _BeatBins | None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, label: Tensor | None, step: Tensor, beats: BeatBins | None) -> tuple[Tensor, Tensor]:
         h = x + self.step(step)[..., None]
         pooled = self._pooled(h, beats)
         h = self.conv(h)
@@ -154,7 +152,7 @@ class Block(nn.Module):
         out = torch.tanh(left) * torch.sigmoid(right)
         return (x + self.onwards(out)) * math.sqrt(0.5), self.skip(out)
 
-    def _pooled(self, h: Tensor, beats: _BeatBins | None) -> Tensor | None:
+    def _pooled(self, h: Tensor, beats: BeatBins | None) -> Tensor | None:
         pooled = None
         if self.beat_1 is not None and self.beat_2 is not None and beats is not None:
             one_beat = self.beat_2(F.gelu(self.beat_1(_gather(h, beats))))  # (batch, 2 res_channels, bins)
@@ -175,31 +173,40 @@ def step_embedding(step: Tensor, dimension: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _BeatBins:
+class BeatBins:
     """How much each step of a strip belongs to each offset from the R peak (hat functions)."""
 
     share: Tensor  # (batch, steps, bins); rows sum to 1
     average: Tensor  # the same with columns that sum to 1
 
 
-def _beat_bins(offset: Tensor, bins: int, width: float) -> _BeatBins:
-    """offset: (batch, steps) seconds from the R peak of the beat that a step belongs to. All zero (no track) pools the whole strip."""
+def beat_bins(offset: Tensor, config: NetworkConfig) -> tuple[BeatBins | None, BeatBins | None]:
+    """Of the samples at the input and of the steps in the blocks, None where the network does not average there.
+
+    offset: (batch, samples) seconds from the R peak of the beat that a sample belongs to. All zero (no track) averages the whole strip.
+    """
+    at_input = _hats(offset, *_BINS_AT_INPUT) if config.beat_average else None
+    in_blocks = _hats(offset[:, config.fold // 2 :: config.fold], *_BINS_IN_BLOCKS) if config.beat_pooling else None
+    return at_input, in_blocks
+
+
+def _hats(offset: Tensor, bins: int, width: float) -> BeatBins:
     place = ((offset - _BEAT_BEGINS) / width).clamp(0, bins - 1)
     share = F.relu(1 - (place[..., None] - torch.arange(bins, dtype=place.dtype, device=place.device)).abs())
-    return _BeatBins(share, share / share.sum(dim=1, keepdim=True).clamp(min=1e-3))
+    return BeatBins(share, share / share.sum(dim=1, keepdim=True).clamp(min=1e-3))
 
 
-def _gather(x: Tensor, beats: _BeatBins) -> Tensor:
+def _gather(x: Tensor, beats: BeatBins) -> Tensor:
     """(batch, channels, steps) to (batch, channels, bins): the average beat."""
     return torch.bmm(x, beats.average)
 
 
-def _spread(one_beat: Tensor, beats: _BeatBins) -> Tensor:
+def _spread(one_beat: Tensor, beats: BeatBins) -> Tensor:
     """(batch, channels, bins) to (batch, channels, steps): the average beat at every beat's place."""
     return torch.bmm(one_beat, beats.share.transpose(1, 2))
 
 
-def _fold(x: Tensor, fold: int) -> Tensor:
+def fold_samples(x: Tensor, fold: int) -> Tensor:
     """(batch, channels, samples) to (batch, channels * fold, samples / fold)."""
     if fold == 1:
         return x
@@ -207,8 +214,8 @@ def _fold(x: Tensor, fold: int) -> Tensor:
     return x.reshape(batch, channels, samples // fold, fold).transpose(2, 3).reshape(batch, channels * fold, samples // fold)
 
 
-def _unfold(y: Tensor, fold: int) -> Tensor:
-    """The inverse of _fold."""
+def unfold_samples(y: Tensor, fold: int) -> Tensor:
+    """The inverse of fold_samples."""
     if fold == 1:
         return y
     batch, channels, steps = y.shape

@@ -25,7 +25,8 @@ _CHANNELS_AT_ONCE = 64  # bounds the memory of the closed form: 64 x 32 poles x 
 class S4(nn.Module):
     """Two-sided S4 convolution of `features` channels with a skip weight D: (batch, features, length) to the same shape.
 
-    length: taps of each kernel; inputs may be shorter, never longer (ValueError). state: poles, counting both of a pair.
+    length: taps of each kernel; inputs may be shorter. For longer ones the kernels are continued as the published code does it, doubled until
+    they are long enough, except in training (ValueError). state: poles, counting both of a pair.
     """
 
     w: Tensor  # (features, pairs, 2), as P, Q and B: real and imaginary parts
@@ -83,8 +84,6 @@ class S4(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         length = u.shape[-1]
-        if length > self.length:
-            raise ValueError(f"An input of {length} steps is longer than the {self.length} steps that this network's kernels were made for.")
         n = 2 * length  # no tap wraps around
         spectrum = self._kernel_spectrum(length, n)
         y = torch.fft.irfft(torch.fft.rfft(u.float(), n=n) * spectrum, n=n)[..., :length]  # fp32: half precision loses the long kernels
@@ -96,24 +95,42 @@ class S4(nn.Module):
         # (features, directions, 2 pairs) @ (features, 2 pairs, length)
         return torch.bmm(self.C.flatten(2).transpose(0, 1), basis).transpose(0, 1)
 
+    @torch.no_grad()
+    def two_sided_taps(self, length: int) -> Tensor:
+        """(features, 2 length) float32: the kernel as one circular convolution applies it, the past first, then the future, reversed.
+
+        By the closed form, without a basis: for weights that do not change any more.
+        """
+        long_enough, C = self._lengthened(length)
+        parts = []
+        for at in range(0, self.features, _CHANNELS_AT_ONCE):
+            w, P, Q, B, dt = self.state_space(at, at + _CHANNELS_AT_ONCE)
+            kept, mirrored = _resolvent_terms(w, P, Q, B, dt[:, None], long_enough, self.form)
+            c = C[:, at : at + _CHANNELS_AT_ONCE].transpose(0, 1)  # (channels, directions, pairs)
+            parts.append(torch.fft.irfft(torch.bmm(c, kept) + torch.bmm(c.conj(), mirrored), n=long_enough)[..., :length])
+        return _two_sided(torch.cat(parts).transpose(0, 1).float())
+
+    def _lengthened(self, length: int) -> tuple[int, Tensor]:
+        """A length of at least `length` taps and C for it: C (I + A^n) is for 2 n taps what C is for n."""
+        taps, C = self.length, torch.view_as_complex(self.C.detach().double().contiguous())
+        while taps < length:
+            A, _ = discretised(*self.state_space())
+            both = torch.cat([C, C.conj()], dim=-1)
+            C = (both + torch.einsum("dhm,hmn->dhn", both, torch.linalg.matrix_power(A, taps)))[..., : C.shape[-1]]
+            taps *= 2
+        return taps, C
+
     def _kernel_spectrum(self, length: int, n: int) -> Tensor:
         if torch.is_grad_enabled() and self.C.requires_grad:
+            if length > self.length:
+                raise ValueError(f"An input of {length} steps is longer than the {self.length} steps that this network's kernels are trained for.")
             self._spectrum = None  # weights are about to change
             if self._basis is None:
                 self._basis = self._make_basis()
             return torch.fft.rfft(_two_sided(self.kernels()[..., :length]), n=n)
         if self._spectrum is None or self._spectrum[0] != length:
-            self._spectrum = (length, torch.fft.rfft(_two_sided(self._kernels_in_parts()[..., :length]), n=n))
+            self._spectrum = (length, torch.fft.rfft(self.two_sided_taps(length), n=n))
         return self._spectrum[1]
-
-    def _kernels_in_parts(self) -> Tensor:
-        if self._basis is not None:
-            return self.kernels()
-        parts = [
-            torch.bmm(self.C[:, at : at + _CHANNELS_AT_ONCE].flatten(2).transpose(0, 1), self._basis_of(at, at + _CHANNELS_AT_ONCE))
-            for at in range(0, self.features, _CHANNELS_AT_ONCE)
-        ]
-        return torch.cat(parts).transpose(0, 1)
 
     @torch.no_grad()
     def _make_basis(self) -> Tensor:
@@ -171,12 +188,13 @@ def hippo_legs(state: int) -> tuple[NDArray[np.complex128], NDArray[np.complex12
     return -0.5 + 1j * imaginary[upper], back @ P.astype(np.complex128), back @ root.astype(np.complex128)
 
 
-def discretised(w: Tensor, P: Tensor, Q: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Bilinear (Tustin) discretisation over both poles of each pair: A (features, 2 pairs, 2 pairs) and B (features, 2 pairs).
+def discretised(w: Tensor, P: Tensor, Q: Tensor, B: Tensor, dt: Tensor, *, both: bool = True) -> tuple[Tensor, Tensor]:
+    """Bilinear (Tustin) discretisation over both poles of each pair, or over the kept ones: A (features, poles, poles) and B (features, poles).
 
     w, P, Q, B: (features, pairs) complex; dt: (features,). A_d = (I - dt/2 A)^-1 (I + dt/2 A), B_d = (I - dt/2 A)^-1 dt B, A = diag(w) - P Q^T.
     """
-    w, P, Q, B = (torch.cat([v, v.conj()], dim=-1) for v in (w, P, Q, B))
+    if both:
+        w, P, Q, B = (torch.cat([v, v.conj()], dim=-1) for v in (w, P, Q, B))
     A = torch.diag_embed(w) - P[:, :, None] * Q[:, None, :]
     half = dt[:, None, None] / 2 * A
     one = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
@@ -184,17 +202,24 @@ def discretised(w: Tensor, P: Tensor, Q: Tensor, B: Tensor, dt: Tensor) -> tuple
 
 
 def kernels_by_recurrence(layer: S4) -> Tensor:
-    """The readable twin, (directions, features, length) in float64: C A^l B for l = 0, 1, 2, ... Slow; for tests. Conjugate form only."""
-    A, state = discretised(*layer.state_space())
-    half = torch.view_as_complex(layer.C.detach().double().contiguous())
-    both = torch.cat([half, half.conj()], dim=-1)  # (directions, features, 2 pairs)
+    """The readable twin, (directions, features, length) in float64: C A^l B for l = 0, 1, 2, ... Slow; for tests.
+
+    Without conjugates the state has one pole of each pair, the response is complex, and the published code makes it real by taking the first
+    half of its spectrum for that of a real kernel.
+    """
+    conjugate = layer.form == "conjugate"
+    A, state = discretised(*layer.state_space(), both=conjugate)
+    C = torch.view_as_complex(layer.C.detach().double().contiguous())
+    if conjugate:
+        C = torch.cat([C, C.conj()], dim=-1)  # (directions, features, 2 pairs)
     one = torch.eye(A.shape[-1], dtype=A.dtype)
-    both = torch.linalg.solve((one - torch.linalg.matrix_power(A, layer.length)).transpose(-1, -2), both[..., None])[..., 0]
+    C = torch.linalg.solve((one - torch.linalg.matrix_power(A, layer.length)).transpose(-1, -2), C[..., None])[..., 0]
     taps = []
     for _ in range(layer.length):
-        taps.append(torch.einsum("dhn,hn->dh", both, state).real)
+        taps.append(torch.einsum("dhn,hn->dh", C, state))
         state = torch.einsum("hmn,hn->hm", A, state)
-    return torch.stack(taps, dim=-1)
+    response = torch.stack(taps, dim=-1)
+    return response.real if conjugate else torch.fft.irfft(torch.fft.fft(response)[..., : layer.length // 2 + 1], n=layer.length)
 
 
 def _resolvent_terms(w: Tensor, P: Tensor, Q: Tensor, B: Tensor, dt: Tensor, length: int, form: KernelForm) -> tuple[Tensor, Tensor]:
@@ -221,7 +246,6 @@ def _resolvent_terms(w: Tensor, P: Tensor, Q: Tensor, B: Tensor, dt: Tensor, len
 
 
 def _two_sided(kernels: Tensor) -> Tensor:
-    """(features, 2 length) circular taps from (directions, features, length): the past first, then the future, reversed."""
-    if kernels.shape[0] == 1:
-        return kernels[0]
-    return torch.cat([kernels[0], kernels[1].flip(-1)], dim=-1)
+    """(features, 2 length) circular taps from (directions, features, length): the past first, then the future (if any), reversed."""
+    future = kernels[1].flip(-1) if kernels.shape[0] == 2 else torch.zeros_like(kernels[0])
+    return torch.cat([kernels[0], future], dim=-1)

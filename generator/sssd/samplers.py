@@ -1,7 +1,7 @@
 """Samplers: from noise to signal by a few or by all steps of a schedule.
 
 One contract: a denoiser takes noisy channels (batch, channels, samples) and a time in [0, 1] and returns its estimate of the clean ones.
-`denoiser` makes one of a network. Scalars are float64; the arrays keep the network's precision.
+`denoiser` makes one of what a network predicts. Scalars are float64; the arrays keep the network's precision.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from generator.sssd.network import Network
 from generator.sssd.schedule import Schedule
 
+Output = Callable[[Tensor, float], Tensor]  # noisy channels and a network step to what the network predicts
 Denoiser = Callable[[Tensor, float], Tensor]
 OnStep = Callable[[int, int], None]  # steps done, steps in all; may raise to stop
 
@@ -29,30 +29,21 @@ class Noise(Protocol):
     def __call__(self) -> Tensor: ...
 
 
-def denoiser(network: Network, schedule: Schedule, labels: Tensor, track: Tensor | None = None, guidance: float = 1.0) -> Denoiser:
-    """What samplers call. labels: (batch, classes); track: (batch, track_channels, samples) or None.
+def denoiser(output: Output, schedule: Schedule, *, unconditional: Output | None = None, guidance: float = 1.0) -> Denoiser:
+    """What samplers call. output: what the network predicts of x at a step, under the labels asked for; unconditional: the same without labels.
 
     guidance 1: the conditional estimate; else unconditional + guidance x (conditional - unconditional), classifier-free (Ho & Salimans 2022),
     while noise outweighs signal: later, when a strip's shape is settled, it changed nothing that was measured and would double the work
     (a limited interval, Kynkaanniemi et al. 2024).
     """
 
-    def output(x: Tensor, step: Tensor, guided: bool) -> Tensor:
-        if not guided:
-            return network(x, step, labels, track)
-        twice = network(
-            torch.cat([x, x]),
-            torch.cat([step, step]),
-            torch.cat([labels, torch.zeros_like(labels)]),
-            None if track is None else torch.cat([track, track]),
-        )
-        conditional, unconditional = twice.chunk(2)
-        return unconditional + guidance * (conditional - unconditional)
-
     def clean(x: Tensor, t: float) -> Tensor:
         alpha, sigma = schedule.alpha_sigma(t)
-        step = torch.full((x.shape[0],), schedule.network_step(t), dtype=torch.float32, device=x.device)
-        predicted = output(x, step, guided=guidance != 1.0 and sigma > alpha)
+        step = schedule.network_step(t)
+        predicted = output(x, step)
+        if guidance != 1.0 and unconditional is not None and sigma > alpha:
+            without = unconditional(x, step)
+            predicted = without + guidance * (predicted - without)
         if schedule.prediction == "v":
             return alpha * x - sigma * predicted
         return (x - sigma * predicted) / alpha

@@ -13,7 +13,7 @@ import torch
 
 from generator.beats import r_peaks
 from generator.errors import Cancelled, GeneratorError
-from generator.leads import STORED
+from generator.leads import LEADS, STORED, twelve_leads
 from generator.request import DrawRequest, checkpoint_sha256, shipped_checkpoint
 from generator.sssd import checkpoint, draw
 from generator.sssd.config import Config, NetworkConfig
@@ -101,20 +101,60 @@ def test_refused_samples_are_returned_with_their_reason(folder: Path, tmp_path: 
 def test_progress_and_cancel_are_asked_at_every_step(folder: Path) -> None:
     told: list[float] = []
     draw.draw(REQUEST, checkpoint=folder, progress=lambda done, _: told.append(done))
-    assert len(told) == 3 * REQUEST.steps
+    assert len(told) == REQUEST.n * REQUEST.steps
     assert told == sorted(told)
     assert told[-1] == REQUEST.n
     with pytest.raises(Cancelled):
         draw.draw(REQUEST, checkpoint=folder, cancelled=lambda: True)
 
 
+def test_strips_drawn_side_by_side_are_the_same_strips(folder: Path) -> None:
+    told: list[float] = []
+    side_by_side = draw.draw(REQUEST, checkpoint=folder, threads=3, progress=lambda done, _: told.append(done))
+    for one, other in zip(side_by_side, draw.draw(REQUEST, checkpoint=folder), strict=True):
+        assert one.number == other.number
+        assert np.array_equal(_counts(one), _counts(other))
+    assert told == sorted(told)
+    assert told[-1] == REQUEST.n
+    calls = iter([False] * 5 + [True] * 1000)
+    with pytest.raises(Cancelled, match=r"stopped after \d of 9"):
+        draw.draw(REQUEST, checkpoint=folder, threads=3, cancelled=lambda: next(calls))
+
+
 def test_leads_are_put_in_order(folder: Path) -> None:
     model = checkpoint.load(folder)
     turned = dataclasses.replace(model, config=dataclasses.replace(model.config, leads=tuple(reversed(STORED))))
-    straight, back = (draw.draw(REQUEST, count=1, checkpoint=m)[0].counts for m in (model, turned))
-    assert straight is not None
-    assert back is not None
+    straight, back = (_counts(draw.draw(REQUEST, count=1, checkpoint=m)[0]) for m in (model, turned))
     assert np.array_equal(straight, back[::-1])
+
+
+@pytest.mark.parametrize("limb", [("I", "aVF"), ("II", "III"), ("aVR", "aVL")])
+def test_any_two_limb_leads_give_the_others(folder: Path, limb: tuple[str, str]) -> None:
+    """The same channels under other names: the strip that the network would have drawn had it been trained on those leads."""
+    model = checkpoint.load(folder)
+    renamed = dataclasses.replace(model, config=dataclasses.replace(model.config, leads=(*limb, *STORED[2:])))
+    straight, other = (twelve_leads(_counts(draw.draw(REQUEST, count=1, checkpoint=m)[0])) for m in (model, renamed))
+    for drawn_as, named in zip(("I", "II"), limb, strict=True):
+        difference = straight[LEADS.index(drawn_as)] - other[LEADS.index(named)]
+        assert np.abs(difference - np.median(difference)).max() <= 2  # counts, of rounding
+    with pytest.raises(GeneratorError, match="V1 to V6 and two limb leads"):
+        dataclasses.replace(model.config, leads=("I", "I", *STORED[2:]))
+
+
+def test_kernels_in_the_file_draw_the_same_strips(folder: Path, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, checkpoint.load_network(folder), CONFIG, with_taps=True)
+    assert (tmp_path / "model.safetensors").stat().st_size > (folder / "model.safetensors").stat().st_size
+    for one, other in zip(draw.draw(REQUEST, checkpoint=folder), draw.draw(REQUEST, checkpoint=tmp_path), strict=True):
+        assert np.array_equal(_counts(one), _counts(other))
+
+
+def test_a_network_without_an_unconditional_half_takes_no_guidance(folder: Path) -> None:
+    model = checkpoint.load(folder)
+    published = dataclasses.replace(model, config=dataclasses.replace(model.config, unconditional=False))
+    with pytest.raises(GeneratorError, match="Leave guidance at 1"):
+        draw.draw(dataclasses.replace(REQUEST, guidance=2.0), checkpoint=published)
+    guided = draw.draw(dataclasses.replace(REQUEST, guidance=2.0), count=1, checkpoint=model)[0]
+    assert not np.array_equal(_counts(guided), _counts(draw.draw(REQUEST, count=1, checkpoint=model)[0]))
 
 
 def test_provenance_draws_the_strip_again(folder: Path) -> None:
@@ -136,10 +176,27 @@ def test_broken_checkpoints_are_refused_with_the_file_named(folder: Path, tmp_pa
     with pytest.raises(GeneratorError, match="missing fields \\['leads'\\]"):
         draw.load(copy)
     values["leads"] = list(STORED)
+    for field, where in (("kernel_form", values["network"]), ("units", values)):
+        told = where.pop(field)
+        (copy / "config.json").write_text(json.dumps(values))
+        with pytest.raises(GeneratorError, match=field):
+            draw.load(copy)
+        where[field] = told
     values["network"]["res_channels"] = 16
     (copy / "config.json").write_text(json.dumps(values))
     with pytest.raises(GeneratorError, match="do not fit"):
         draw.load(copy)
+
+
+def test_checkpoints_of_the_first_format_still_draw(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "old")
+    values = json.loads((folder / "config.json").read_text())
+    for name in ("labels", "units", "channel_mean", "channel_std", "unconditional"):
+        del values[name]
+    values |= {"format": 1, "unit": "mV", "classes": ["NSR", "AF"]}
+    (tmp_path / "old" / "config.json").write_text(json.dumps(values))
+    one, other = (draw.draw(REQUEST, count=1, checkpoint=path)[0] for path in (folder, tmp_path / "old"))
+    assert np.array_equal(_counts(one), _counts(other))
 
 
 @pytest.mark.parametrize(

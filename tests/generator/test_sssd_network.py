@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from generator.errors import GeneratorError
+from generator.sssd import evaluator
 from generator.sssd.config import KernelForm, NetworkConfig
 from generator.sssd.network import Network
 from generator.sssd.published import network_from_published
@@ -76,12 +79,18 @@ def test_the_two_kernel_forms_differ(shared: Path) -> None:
     assert np.abs(golden["epsilon"] - golden["epsilon_without_conjugates"]).max() > 1e-2
 
 
-@pytest.mark.parametrize(("length", "state"), [(32, 4), (50, 8), (125, 16)])
-def test_kernels_agree_with_the_recurrence(length: int, state: int) -> None:
-    layer = S4(6, length, state)
+@pytest.mark.parametrize("form", ["conjugate", "without-conjugates"])
+@pytest.mark.parametrize(("length", "state"), [(32, 4), (50, 8), (125, 16), (1000, 64)])
+def test_three_routes_to_a_kernel_agree(length: int, state: int, form: KernelForm) -> None:
+    """The recurrence, the basis that training uses, and the closed form that drawing uses; 1000 and 64 are the published sizes."""
+    layer = S4(3, length, state, form=form)
     layer.initialise(seed=3)
     by_recurrence = kernels_by_recurrence(layer)
-    assert torch.allclose(layer.kernels().double(), by_recurrence, atol=2e-5 * float(by_recurrence.abs().max()))
+    tolerance = 1e-4 * float(by_recurrence.abs().max())
+    assert torch.allclose(layer.kernels().double(), by_recurrence, atol=tolerance)
+    taps = layer.two_sided_taps(length).double()
+    assert torch.allclose(taps[:, :length], by_recurrence[0], atol=tolerance)
+    assert torch.allclose(taps[:, length:].flip(-1), by_recurrence[1], atol=tolerance)
 
 
 def test_convolution_is_two_sided_and_direct() -> None:
@@ -111,11 +120,18 @@ def test_hippo_is_what_its_definition_says() -> None:
     assert np.isclose(np.linalg.norm(np.concatenate([B, B.conj()])), np.sqrt((2 * np.arange(16) + 1).sum()))
 
 
-def test_an_input_longer_than_the_kernels_is_refused() -> None:
+def test_an_input_longer_than_the_kernels_is_refused_in_training_and_continues_them_in_drawing() -> None:
     layer = S4(2, 10, 4)
     layer.initialise(seed=0)
     with pytest.raises(ValueError, match="longer"):
         layer(torch.zeros(1, 2, 11))
+    longer = S4(2, 40, 4)
+    longer.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        longer.C.copy_(torch.view_as_real(layer._lengthened(33)[1]))
+    continued = layer.two_sided_taps(33)
+    assert torch.allclose(continued[:, :33], kernels_by_recurrence(longer)[0, :, :33].float(), atol=1e-5)
+    assert torch.allclose(continued[:, :10], layer.two_sided_taps(10)[:, :10], atol=1e-5)  # and begins as it did
 
 
 def test_kernels_follow_the_weights() -> None:
@@ -137,6 +153,34 @@ def test_training_and_inference_routes_agree() -> None:
     with torch.no_grad():
         quiet = network(*batch)
     assert torch.allclose(network(*batch), quiet, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"fold": 1, "track_channels": 0, "beat_average": False, "beat_pooling": False, "strip_pooling": False, "linear_filters": 0},
+        {"s4_bidirectional": 0},
+        {"s4_layernorm": 0},
+        {"beat_average": False},
+        {"beat_pooling": False, "strip_pooling": False},
+        {"label_embed_classes": 0},
+        {"kernel_form": "without-conjugates", "skip_channels": 24},
+        {"fold": 10, "s4_lmax": 400},
+    ],
+)
+@pytest.mark.parametrize("products", ["oneDNN", "plain"])
+def test_the_evaluator_computes_the_same_function(change: dict[str, Any], products: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if products == "plain":
+        monkeypatch.setattr(evaluator, "_packed", lambda weight, steps: None)
+    network = _own(replace(OWN, **change))
+    x, _step, labels, track = _batch()
+    labels = labels[:, : network.config.label_embed_classes]
+    with torch.no_grad():
+        fast = evaluator.Evaluator(network, torch.device("cpu")).conditioned(labels, track)
+        for step in (0.0, 17.25, 199.0):
+            expected = network(x, torch.full((3,), step), labels, track)
+            assert torch.allclose(fast(x, step), expected, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_a_sample_does_not_depend_on_its_batch() -> None:
@@ -166,8 +210,8 @@ def test_unknown_and_impossible_settings_are_refused() -> None:
         NetworkConfig(beat_pooling=True)
 
 
-def _own() -> Network:
-    network = Network(OWN)
+def _own(config: NetworkConfig = OWN) -> Network:
+    network = Network(config)
     network.initialise(seed=5)
     with torch.no_grad():
         for parameter in network.parameters():  # the last layers begin at zero, which would hide everything

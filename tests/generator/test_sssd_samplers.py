@@ -13,6 +13,7 @@ from torch import Tensor
 
 from generator.errors import GeneratorError
 from generator.sssd.config import NetworkConfig
+from generator.sssd.evaluator import Evaluator
 from generator.sssd.network import Network
 from generator.sssd.samplers import Denoiser, ancestral, denoiser, dpm_solver_pp_2m, start, times_even_in_log_snr
 from generator.sssd.schedule import Schedule
@@ -143,14 +144,14 @@ def test_guidance_one_is_the_conditional_estimate_and_more_goes_beyond() -> None
     network = Network(config)
     network.initialise(seed=0)
     torch.nn.init.normal_(network.last_2.weight)
-    x, labels, none = torch.randn(2, 8, 1000), torch.eye(2), torch.zeros(2, 2)
+    evaluator = Evaluator(network, torch.device("cpu"))
+    x = torch.randn(2, 8, 1000)
     with torch.no_grad():
-        with_label, without, doubled = (
-            denoiser(network, LINEAR, labels)(x, 0.9),
-            denoiser(network, LINEAR, none)(x, 0.9),
-            denoiser(network, LINEAR, labels, guidance=2.0)(x, 0.9),
-        )
-        assert torch.equal(denoiser(network, LINEAR, labels, guidance=2.0)(x, 0.2), denoiser(network, LINEAR, labels)(x, 0.2))
+        output, unconditional = evaluator.conditioned(torch.eye(2)), evaluator.conditioned(torch.zeros(2, 2))
+        with_label, without = denoiser(output, LINEAR)(x, 0.9), denoiser(unconditional, LINEAR)(x, 0.9)
+        guided = denoiser(output, LINEAR, unconditional=unconditional, guidance=2.0)
+        assert torch.equal(guided(x, 0.2), denoiser(output, LINEAR)(x, 0.2))
+        doubled = guided(x, 0.9)
     assert not torch.allclose(with_label, without)
     assert torch.allclose(doubled, 2 * with_label - without, atol=1e-4)
 

@@ -13,7 +13,7 @@ import torch
 
 from generator.errors import GeneratorError
 from generator.sssd import checkpoint, train
-from generator.sssd.network import NetworkConfig
+from generator.sssd.config import NetworkConfig, read_config
 from generator.sssd.train import Settings
 from generator.sssd.training_set import TrainingSet, shifted, without_drift
 
@@ -81,10 +81,10 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(strips: TrainingSet, tm
     with pytest.raises(Killed):
         _iterations(strips, tmp_path / "killed", 8, monkeypatch, killed_at=5)
     _iterations(strips, tmp_path / "killed", 8, monkeypatch)
-    whole, resumed = (checkpoint.load(tmp_path / name) for name in ("whole", "killed"))
-    for name, weight in whole.network.state_dict().items():
-        assert torch.equal(weight, resumed.network.state_dict()[name]), name
-    assert resumed.config.trained["iterations"] == 8
+    whole, resumed = (checkpoint.load_network(tmp_path / name) for name in ("whole", "killed"))
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+    assert read_config(tmp_path / "killed").trained["iterations"] == 8
 
 
 def test_loss_falls_and_is_logged(strips: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
