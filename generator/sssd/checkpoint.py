@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from generator.sssd.config import Config, read_config
 from generator.sssd.evaluator import Evaluator
 from generator.sssd.network import Network
 from generator.sssd.s4 import S4
+from generator.strip import SAMPLES
 
 TAPS = ".taps"  # after an S4 layer's name: its kernels, where computing them at every start would take long
 
@@ -47,19 +48,30 @@ def load_network(path: Path | None = None) -> Network:
     return network
 
 
-def save(folder: Path, network: Network, config: Config, *, with_taps: bool = False) -> None:
+def save(folder: Path, network: Network, config: Config, *, taps: Mapping[str, Tensor] | None = None) -> None:
     """Write a checkpoint folder; each file appears whole or not at all.
 
-    with_taps: keep the kernels of the S4 layers too. It makes the published network's file 2.5 times as large and its start 17 s shorter.
+    taps: what `all_taps` gave, to be kept too. It makes the published network's file 2.5 times as large and its start 17 s shorter.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    if with_taps:
-        weights |= {name + TAPS: layer.two_sided_taps(layer.length) for name, layer in _s4_layers(network).items()}
+    weights |= {name + TAPS: of_layer for name, of_layer in (taps or {}).items()}
     save_file(weights, folder / "model.safetensors.part")
     (folder / "model.safetensors.part").replace(folder / "model.safetensors")
     (folder / "config.json.part").write_text(json.dumps(config.as_dict(), indent=1) + "\n", encoding="utf-8")
     (folder / "config.json.part").replace(folder / "config.json")
+
+
+def all_taps(network: Network, on_layer: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
+    """The kernels of every S4 layer for strips: (features, 2 x steps) by the layer's name. on_layer: layers done, layers in all."""
+    layers = _s4_layers(network)
+    steps = SAMPLES // network.config.fold
+    taps = {}
+    for done, (name, layer) in enumerate(layers.items(), start=1):
+        taps[name] = layer.two_sided_taps(steps)
+        if on_layer is not None:
+            on_layer(done, len(layers))
+    return taps
 
 
 def put(network: Network, weights: dict[str, Tensor], *, name: str) -> None:
@@ -84,7 +96,7 @@ def _read(folder: Path) -> tuple[Network, _Taps, Config]:
         network = Network(config.network)
     put(network, weights, name=str(folder))
     for name, layer in _s4_layers(network).items():
-        if name in taps and taps.shape(name) != [layer.features, 2 * layer.length]:
+        if name in taps and taps.shape(name) != [layer.features, 2 * SAMPLES // config.network.fold]:
             raise GeneratorError(f"{file}: the kernels of {name} do not fit the configuration. Convert the checkpoint again.")
     return network, taps, config
 

@@ -53,8 +53,8 @@ class Network(nn.Module):
         self.linear_weights = nn.Linear(c.diffusion_step_embed_dim_out, c.linear_filters) if c.linear_filters else None
         self.linear_places = nn.Conv1d(c.skip_channels, c.linear_filters, 1) if c.linear_filters else None
 
-    def initialise(self, seed: int) -> None:
-        """Weights to begin a training with: He 2015 for convolutions, HiPPO for S4, zero for the last layer."""
+    def initialise(self, seed: int, *, exactly: bool = True) -> None:
+        """Weights to begin a training with: He 2015 for convolutions, HiPPO for S4 (exactly: see there), zero for the last layer."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for module in self.modules():
@@ -65,7 +65,7 @@ class Network(nn.Module):
                 elif isinstance(module, nn.Linear):
                     module.reset_parameters()
         for number, layer in enumerate(module for module in self.modules() if isinstance(module, S4)):
-            layer.initialise(seed * 1000 + number)
+            layer.initialise(seed * 1000 + number, exactly=exactly)
         for block in self.modules():
             if isinstance(block, Block):
                 block.start_without_pooling()

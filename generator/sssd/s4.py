@@ -49,8 +49,11 @@ class S4(nn.Module):
         self._basis: Tensor | None = None  # (features, 2 pairs, length); constant, so rebuilt rather than stored
         self._spectrum: tuple[int, Tensor] | None = None  # (input length, spectrum): computed once per checkpoint and device
 
-    def initialise(self, seed: int) -> None:
-        """HiPPO-LegS poles, time steps log-uniform over 1 to 100 steps in a strip of 1000 samples, random C."""
+    def initialise(self, seed: int, *, exactly: bool = True) -> None:
+        """HiPPO-LegS poles, time steps log-uniform over 1 to 100 steps in a strip of 1000 samples, random C.
+
+        exactly: C corrected for the kernel's end, which takes seconds a layer in the published size; not needed to measure speed.
+        """
         generator = torch.Generator().manual_seed(seed)
         pairs = self.C.shape[2]
         w, P, B = hippo_legs(2 * pairs)
@@ -61,7 +64,7 @@ class S4(nn.Module):
         self.log_dt.copy_(low + (high - low) * torch.rand(self.features, generator=generator))
         C = torch.view_as_complex(torch.randn(self.directions, self.features, pairs, 2, generator=generator, dtype=torch.float64) * math.sqrt(0.5))
         with torch.no_grad():
-            self.C.copy_(torch.view_as_real(self._truncated(C)))
+            self.C.copy_(torch.view_as_real(self._truncated(C) if exactly else C))
         self.forget()
 
     def forget(self) -> None:
@@ -94,6 +97,10 @@ class S4(nn.Module):
         basis = self._basis if self._basis is not None else self._make_basis()
         # (features, directions, 2 pairs) @ (features, 2 pairs, length)
         return torch.bmm(self.C.flatten(2).transpose(0, 1), basis).transpose(0, 1)
+
+    def use_kernels(self, kernels: Tensor) -> None:
+        """(directions, features, length): convolve with these until the weights change, whatever route they came by."""
+        self._spectrum = (kernels.shape[-1], torch.fft.rfft(_two_sided(kernels), n=2 * kernels.shape[-1]))
 
     @torch.no_grad()
     def two_sided_taps(self, length: int) -> Tensor:

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,14 @@ from tqdm import tqdm
 from generator import recordings
 from generator.errors import GeneratorError
 from generator.leads import STORED
-from generator.request import RHYTHMS
+from generator.request import RHYTHMS, checkpoint_sha256
 from generator.sssd import checkpoint
-from generator.sssd.config import Config, NetworkConfig
+from generator.sssd.config import Config, NetworkConfig, read_config
 from generator.sssd.network import Network
 from generator.sssd.rhythm import TRACK_CHANNELS, RRModel, fit, track
 from generator.sssd.schedule import Schedule
-from generator.sssd.training_set import HIGHEST, TrainingSet, scale, shifted
-from generator.strip import RATE, SAMPLES
+from generator.sssd.training_set import HIGHEST, MIDDLE, TrainingSet, scale, shifted, stretched
+from generator.strip import RATE, SAMPLES, SECONDS
 
 Progress = Callable[[float, float], None]  # seconds trained, seconds to train
 
@@ -72,7 +72,10 @@ class Settings:
     drop_track: float = 0.05  # share of strips trained without a rhythm track
     gain: float = 0.1  # SD of the log of a random gain, the same for all leads
     shift: int = 3  # samples, at most, that a strip is moved by, all leads alike
+    stretch: float = 0.03  # SD of the log of a random stretch in time, beats and all
+    turn: float = 5.0  # degrees, SD of a random turn of the electrical axis in the frontal plane
     save_seconds: float = 60.0
+    start: str | None = None  # SHA-256 of the checkpoint that was trained further
 
 
 def train(
@@ -83,17 +86,24 @@ def train(
     device: str = "auto",
     seed: int = 0,
     settings: Settings | None = None,
+    start: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Train for so many minutes (earlier runs into the same folder counted) and return `out`, a checkpoint folder.
 
+    start: a checkpoint folder whose network is trained further, in place of one with random weights; its network and schedule are kept.
     device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" ... The learning rate falls to zero over the given minutes; a finished
     training that is given more goes on. GeneratorError: too few strips of a rhythm, or `out` holds a training with other data, settings or seed.
     """
     settings = settings or Settings()
+    if start is not None:
+        before = read_config(start)
+        settings = replace(settings, network=before.network, schedule=before.schedule, start=checkpoint_sha256(start))
     strips = records if isinstance(records, TrainingSet) else TrainingSet.from_candidates(records)
     at = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     run = _Run(strips, Path(out), settings, seed, at)
+    if start is not None:
+        run.begin_with(checkpoint.load_network(start))
     run.resume()
     run.until(minutes * 60, progress)
     return Path(out)
@@ -133,6 +143,11 @@ class _Run:
         self.noise = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same noise
         self.iteration, self.seconds = 0, 0.0
         self.clock = time.monotonic
+
+    def begin_with(self, trained: Network) -> None:
+        """Weights to train further."""
+        self.network.load_state_dict(trained.state_dict())
+        self.averaged.load_state_dict(trained.state_dict())
 
     def resume(self) -> None:
         """Go on from out/training.pt where there is one."""
@@ -248,12 +263,23 @@ class _Run:
         for i, row in enumerate(rows):
             shift = int(self.choices.integers(-s.shift, s.shift + 1))
             gain = np.exp(s.gain * self.choices.normal())
-            x[i] = gain * shifted(self.data[row], shift)
+            stretch = float(np.exp(s.stretch * self.choices.normal()))
+            turned = self.turn(s.turn * self.choices.normal()) @ self.data[row]
+            x[i] = gain * shifted(stretched(turned.astype(np.float32), stretch), shift)
             if self.choices.uniform() >= s.drop_track:
-                tracks[i] = track(self.r_times[row] + shift / RATE)
+                r_times = MIDDLE + stretch * (self.r_times[row] - MIDDLE) + shift / RATE
+                tracks[i] = track(r_times[(r_times >= 0) & (r_times < SECONDS)])
             if self.choices.uniform() >= s.drop_label:
                 labels[i, RHYTHMS.index(self.rhythm[row])] = 1
         return torch.from_numpy(x).to(self.device), torch.from_numpy(labels).to(self.device), torch.from_numpy(tracks).to(self.device)
+
+    def turn(self, degrees: float) -> NDArray[np.float64]:
+        """(8, 8) for standardised channels: the frontal plane turned (I to the left, 2 aVF / sqrt(3) down, Einthoven), chest leads kept."""
+        plane = np.array([[1.0, 0.0], [-1 / np.sqrt(3), 2 / np.sqrt(3)]])  # of I and II
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        turned = np.eye(len(STORED))
+        turned[:2, :2] = np.linalg.inv(plane) @ np.array([[c, -s], [s, c]]) @ plane
+        return turned * self.std[None, :] / self.std[:, None]
 
     def _times(self, count: int) -> NDArray[np.float64]:
         """Diffusion times spread evenly over a batch: less variance than independent ones."""
@@ -310,6 +336,7 @@ class _Run:
                 "refused": dict(+self.refused),
                 "seconds": round(self.seconds, 1),
                 "iterations": self.iteration,
+                **({"trained_further": self.settings.start} if self.settings.start else {}),
                 "batch": self.settings.batch,
                 "seed": self.seed,
                 "device": torch.cuda.get_device_name(self.device)

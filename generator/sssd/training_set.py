@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
+from scipy import interpolate, signal
 from tqdm import tqdm
 
 from generator import recordings
@@ -21,6 +21,7 @@ from generator.strip import RATE
 _log = logging.getLogger(__name__)
 
 _HIGH_PASS = signal.butter(3, 0.2, btype="highpass", fs=RATE, output="sos")  # below the canonical 0.5 Hz: gain there still 0.99
+MIDDLE = 5.0  # seconds: what a stretched strip is stretched about
 HIGHEST = 40.0  # standard deviations: a strip that goes beyond is an artefact, not an ECG to learn
 
 
@@ -74,6 +75,21 @@ def shifted(strip: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
     wide = np.pad(strip, ((0, 0), (pad, pad)), mode="reflect")
     first = pad - samples
     return wide[:, first : first + strip.shape[1]]
+
+
+def stretched(strip: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """(leads, samples) slower (factor above 1) or faster about the middle; what a faster one lacks at the ends is its own mirror image.
+
+    Cubic interpolation: below 20 Hz nothing is lost.
+    """
+    at = np.arange(strip.shape[1], dtype=np.float64) / RATE
+    spread: NDArray[np.float32] = interpolate.CubicSpline(at, strip, axis=1)(_mirrored(MIDDLE + (at - MIDDLE) / factor, at[-1])).astype(np.float32)
+    return spread
+
+
+def _mirrored(at: NDArray[np.float64], end: float) -> NDArray[np.float64]:
+    folded = np.abs(at)
+    return np.where(folded > end, 2 * end - folded, folded)
 
 
 def scale(mv: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:

@@ -142,7 +142,8 @@ def test_any_two_limb_leads_give_the_others(folder: Path, limb: tuple[str, str])
 
 
 def test_kernels_in_the_file_draw_the_same_strips(folder: Path, tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, checkpoint.load_network(folder), CONFIG, with_taps=True)
+    network = checkpoint.load_network(folder)
+    checkpoint.save(tmp_path, network, CONFIG, taps=checkpoint.all_taps(network))
     assert (tmp_path / "model.safetensors").stat().st_size > (folder / "model.safetensors").stat().st_size
     for one, other in zip(draw.draw(REQUEST, checkpoint=folder), draw.draw(REQUEST, checkpoint=tmp_path), strict=True):
         assert np.array_equal(_counts(one), _counts(other))

@@ -13,6 +13,7 @@ import torch
 
 from generator.errors import GeneratorError
 from generator.sssd import evaluator
+from generator.sssd.bench import published_kernels
 from generator.sssd.config import KernelForm, NetworkConfig
 from generator.sssd.network import Network
 from generator.sssd.published import network_from_published
@@ -37,41 +38,54 @@ OWN = NetworkConfig(
 )
 
 
+def _wavenet(shared: Path) -> dict[str, Any]:
+    section = json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text())["wavenet_config"]
+    assert isinstance(section, dict)
+    return section
+
+
 @pytest.mark.parametrize(("form", "expected"), [("conjugate", "epsilon"), ("without-conjugates", "epsilon_without_conjugates")])
 def test_published_weights_give_published_outputs(shared: Path, form: KernelForm, expected: str) -> None:
     golden = np.load(shared / "golden" / "sssd_reference_tiny.npz")
     network = network_from_published(
-        shared / "golden" / "sssd_reference_tiny.pkl", json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text()), kernel_form=form
+        shared / "golden" / "sssd_reference_tiny.pkl",
+        _wavenet(shared),
+        kernel_form=form,
     )
     with torch.no_grad():
         epsilon = network(
             *(torch.from_numpy(golden[name]) for name in ("x",)), torch.from_numpy(golden["step"][:, 0]), torch.from_numpy(golden["labels"])
         )
     assert np.abs(epsilon.numpy() - golden[expected]).max() < 1e-4
+    fast = evaluator.Evaluator(network, torch.device("cpu"), samples=golden["x"].shape[-1])
+    for x, step, labels, known in zip(golden["x"], golden["step"][:, 0], golden["labels"], golden[expected], strict=True):
+        with torch.no_grad():
+            one = fast.conditioned(torch.from_numpy(labels[None]))(torch.from_numpy(x[None]), float(step))
+        assert np.abs(one[0].numpy() - known).max() < 1e-4
 
 
 def test_published_keys_may_carry_a_module_prefix(shared: Path, tmp_path: Path) -> None:
-    settings = json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text())
+    settings = _wavenet(shared)
     state = torch.load(shared / "golden" / "sssd_reference_tiny.pkl", weights_only=True)["model_state_dict"]
     torch.save({"model_state_dict": {f"module.{key}": tensor for key, tensor in state.items()}}, tmp_path / "wrapped.pkl")
-    plain = network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
-    wrapped = network_from_published(tmp_path / "wrapped.pkl", settings)
+    plain = network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings, kernel_form="conjugate")
+    wrapped = network_from_published(tmp_path / "wrapped.pkl", settings, kernel_form="conjugate")
     assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), wrapped.state_dict().values(), strict=True))
 
 
 def test_files_that_are_no_checkpoint_are_refused(shared: Path, tmp_path: Path) -> None:
-    settings = json.loads((shared / "golden" / "sssd_reference_tiny.json").read_text())
+    settings = _wavenet(shared)
     with pytest.raises(GeneratorError, match="does not exist"):
-        network_from_published(tmp_path / "none.pkl", settings)
+        network_from_published(tmp_path / "none.pkl", settings, kernel_form="conjugate")
     (tmp_path / "text.pkl").write_text("not a checkpoint")
     with pytest.raises(GeneratorError, match="be read safely"):
-        network_from_published(tmp_path / "text.pkl", settings)
+        network_from_published(tmp_path / "text.pkl", settings, kernel_form="conjugate")
     torch.save({"weights": 1}, tmp_path / "other.pkl")
     with pytest.raises(GeneratorError, match="model_state_dict"):
-        network_from_published(tmp_path / "other.pkl", settings)
-    settings["wavenet_config"]["res_channels"] = 8
+        network_from_published(tmp_path / "other.pkl", settings, kernel_form="conjugate")
+    settings["res_channels"] = 8
     with pytest.raises(GeneratorError, match="do not fit"):
-        network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings)
+        network_from_published(shared / "golden" / "sssd_reference_tiny.pkl", settings, kernel_form="conjugate")
 
 
 def test_the_two_kernel_forms_differ(shared: Path) -> None:
@@ -91,6 +105,21 @@ def test_three_routes_to_a_kernel_agree(length: int, state: int, form: KernelFor
     taps = layer.two_sided_taps(length).double()
     assert torch.allclose(taps[:, :length], by_recurrence[0], atol=tolerance)
     assert torch.allclose(taps[:, length:].flip(-1), by_recurrence[1], atol=tolerance)
+
+
+def test_the_baseline_of_the_benchmark_computes_the_published_kernels() -> None:
+    layer = S4(4, 200, 16, form="without-conjugates")
+    layer.initialise(seed=2)
+    exact = layer.two_sided_taps(200)
+    baseline = published_kernels(layer)
+    layer.use_kernels(baseline)
+    assert torch.allclose(baseline[0], exact[:, :200], atol=1e-3 * float(exact.abs().max()))  # single precision
+    assert torch.allclose(baseline[1].flip(-1), exact[:, 200:], atol=1e-3 * float(exact.abs().max()))
+    u = torch.randn(1, 4, 200)
+    with torch.no_grad():
+        by_baseline = layer(u)
+        layer.forget()
+        assert torch.allclose(by_baseline, layer(u), atol=1e-3 * float(by_baseline.abs().max()))
 
 
 def test_convolution_is_two_sided_and_direct() -> None:
