@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from generator.cores import cores
 from generator.errors import GeneratorError
 from generator.leads import STORED
 from generator.request import DrawRequest, shipped_checkpoint
@@ -114,8 +115,9 @@ def _draw(folder: str, steps: str, device: str) -> dict[str, Any]:
     begun = time.perf_counter()
     model = checkpoint.load(Path(folder), ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     loaded = time.perf_counter() - begun
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    by_threads = {threads: _seconds_per_strip(model, int(steps), threads) for threads in ({1, min(cores, 2)} if model.device.type == "cpu" else {1})}
+    by_threads = {
+        threads: _seconds_per_strip(model, int(steps), threads) for threads in ({1, min(cores(), 2)} if model.device.type == "cpu" else {1})
+    }
     threads = min(by_threads, key=lambda number: by_threads[number])
     network = checkpoint.load_network(Path(folder))
     return {

@@ -57,6 +57,7 @@ def save(folder: Path, network: Network, config: Config, *, taps: Mapping[str, T
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     weights |= {name + TAPS: of_layer for name, of_layer in (taps or {}).items()}
     save_file(weights, folder / "model.safetensors.part")
+    (folder / "model.safetensors.part").chmod(0o644)  # a server reads what a researcher wrote
     (folder / "model.safetensors.part").replace(folder / "model.safetensors")
     (folder / "config.json.part").write_text(json.dumps(config.as_dict(), indent=1) + "\n", encoding="utf-8")
     (folder / "config.json.part").replace(folder / "config.json")

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from generator.errors import GeneratorError
 from generator.leads import limb_weights
+from generator.request import DrawRequest
 from generator.sssd.rhythm import OFFSET_CHANNEL, RRModel
 from generator.sssd.schedule import Schedule
 
@@ -155,6 +156,19 @@ class Config:
             )
         except (GeneratorError, TypeError, ValueError) as error:
             raise GeneratorError(f"{name}: {error}") from error
+
+
+def check_request(request: DrawRequest, config: Config) -> None:
+    """Raises GeneratorError for what this checkpoint cannot draw."""
+    if request.rhythm not in config.labels:
+        raise GeneratorError(f"This checkpoint draws {', '.join(config.labels)}, not {request.rhythm}. Choose another checkpoint.")
+    if request.guidance != 1.0 and not config.unconditional:
+        raise GeneratorError("This checkpoint was never trained to go without labels, so guidance has nothing to compare with. Leave guidance at 1.")
+    tracked = config.network.track_channels > 0
+    if request.heart_rate is not None and not tracked:
+        raise GeneratorError("This checkpoint knows no rhythm track, so a heart rate cannot be chosen. Leave heart_rate empty.")
+    if tracked and request.rhythm not in config.rr:
+        raise GeneratorError(f"This checkpoint has no RR model for {request.rhythm}. Train it again.")
 
 
 def read_config(folder: Path) -> Config:

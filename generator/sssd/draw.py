@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +23,8 @@ from generator.leads import STORED, limb_weights
 from generator.request import RHYTHMS, DrawRequest, checkpoint_sha256, shipped_checkpoint
 from generator.sssd import checkpoint as checkpoints
 from generator.sssd.checkpoint import Model
+from generator.sssd.config import check_request
+from generator.sssd.evaluator import one_thread
 from generator.sssd.rhythm import track
 from generator.sssd.samplers import ancestral, denoiser, dpm_solver_pp_2m, start, times_even_in_log_snr
 from generator.strip import SAMPLES, Counts, canonical_from_stored
@@ -65,13 +66,13 @@ def draw(
     if first < 0 or count < 0 or first + count > request.n:
         raise GeneratorError(f"Samples {first} to {first + count - 1} were asked of a request for {request.n}. Ask for numbers 0 to {request.n - 1}.")
     model = checkpoint if isinstance(checkpoint, Model) else load(checkpoint, device)
-    _check(request, model)
+    check_request(request, model.config)
     size = _BATCH.get(model.device.type, 1)
     batches = [range(max(at, first), min(at + size, first + count)) for at in range(first - first % size, first + count, size)]
     telling = _Telling(count, progress, cancelled)
 
     def one_batch(numbers: range) -> list[Drawn]:
-        with _one_thread():
+        with one_thread():
             return _draw_batch(request, model, numbers, size, lambda done, steps: telling(numbers, done / steps))
 
     if threads <= 1 or model.device.type != "cpu":
@@ -123,35 +124,12 @@ class _Telling:
                 self._progress(sum(len(batch) * done for batch, done in self._shares.items()), self._count)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same sums in the same order wherever a CPU draws; and on a busy machine threads that wait for each other are many times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @lru_cache(maxsize=2)
 def _load(folder: Path, sha256: str, device: str) -> Model:
     model = checkpoints.load(folder, device)
     if model.sha256 != sha256:
         raise GeneratorError(f"{folder} changed while it was read. Try again.")
     return model
-
-
-def _check(request: DrawRequest, model: Model) -> None:
-    if request.rhythm not in model.config.labels:
-        raise GeneratorError(f"This checkpoint draws {', '.join(model.config.labels)}, not {request.rhythm}. Choose another checkpoint.")
-    if request.guidance != 1.0 and not model.config.unconditional:
-        raise GeneratorError("This checkpoint was never trained to go without labels, so guidance has nothing to compare with. Leave guidance at 1.")
-    tracked = model.config.network.track_channels > 0
-    if request.heart_rate is not None and not tracked:
-        raise GeneratorError("This checkpoint knows no rhythm track, so a heart rate cannot be chosen. Leave heart_rate empty.")
-    if tracked and request.rhythm not in model.config.rr:
-        raise GeneratorError(f"This checkpoint has no RR model for {request.rhythm}. Train it again.")
 
 
 def _draw_batch(request: DrawRequest, model: Model, numbers: range, size: int, on_step: Callable[[int, int], None]) -> list[Drawn]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -58,14 +59,14 @@ class Evaluator:
             strip = None if one.strip is None else (one.strip.weight.detach().to(device), one.strip.bias.detach().to(device))
             return _Block(product(one.conv), s4(one.s4_1), s4(one.s4_2), product(one.onwards, one.skip), pooling, strip)
 
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             self._first = product(network.first)
             self._blocks = [block(one) for one in network.blocks if isinstance(one, Block)]
             self._last_1, self._last_2 = product(network.last_1), product(network.last_2)
             self._linear = None if network.linear is None else product(network.linear)
             self._places = None if network.linear_places is None else product(network.linear_places)
         self._small = _small_layers(network, device)
-        self._graphs: dict[tuple[torch.Size, ...], _Graph] = {}
+        self._graphs: dict[tuple[torch.Size, ...], _Graph | None] = {}
 
     def conditioned(self, labels: Tensor, track: Tensor | None = None) -> Output:
         """What samplers evaluate. labels: (batch, classes), zero for none; track: (batch, track_channels, samples), None for none."""
@@ -135,8 +136,13 @@ class Evaluator:
         tensors = (x, *run.tensors(), *step.tensors())
         shapes = tuple(tensor.shape for tensor in tensors)
         if shapes not in self._graphs:
-            self._graphs[shapes] = _Graph(self._evaluate, x, run, step)
-        return self._graphs[shapes](tensors)
+            try:
+                self._graphs[shapes] = _Graph(self._evaluate, x, run, step)
+            except RuntimeError as error:
+                _LOG.warning("No CUDA graph, drawing will be slower: %s", error)
+                self._graphs[shapes] = None
+        graph = self._graphs[shapes]
+        return self._evaluate(x, run, step) if graph is None else graph(tensors)
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,17 @@ class _S4:
         y = torch.fft.irfft(torch.fft.rfft(x, n=2 * length).mul_(self.spectrum), n=2 * length)[..., :length]
         y = self.mix(F.gelu(y)).add_(x)
         return y if self.norm is None else _layer_norm(y, *self.norm)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The same sums in the same order wherever a CPU draws; and on a busy machine threads that wait for each other are many times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Product:
