@@ -70,7 +70,7 @@ No recordings ship with blindstrip, so the demo's real ECGs come from a simulato
     )
 
 
-def making_demo(done: int, total: int, message: str) -> str:
+def making_demo(done: float, total: int, message: str) -> str:
     """The demo on its way; asks the server again every second."""
     bar = f'<progress value="{done}" max="{total}" aria-label="Progress"></progress>' if total > 0 else '<progress aria-label="Progress"></progress>'
     body = f"""<h1>Making the demo</h1><p>Drawing ECGs, simulating others, and letting four simulated readers read a first study. This takes about a minute.</p>

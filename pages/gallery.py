@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from generator.request import HEART_RATE_LIMITS, MOST_STRIPS, SAMPLERS, STEP_LIMITS, DrawRequest
 from pages import progress, sheet, words
 from pages.access import database, require
-from study import jobs, strips
+from study import checkpoints, jobs, speed, strips
+from study.checkpoints import About
 from study.errors import Problems
 from study.people import Person
 from study.roles import Action
+from study.speed import Estimate
 
 PER_PAGE = 4
+_STANDARD = DrawRequest(rhythm="NSR", n=8, seed=1)
+_UNIT_WORDS = {"mV": "in mV", "uV": "in µV", "min-max": "each scaled to 0 to 1"}
 _RHYTHM_WORDS = {"NSR": "sinus rhythm (NSR)", "AF": "atrial fibrillation (AF)"}
 
 
 def render() -> None:
     person = require(Action.DRAW_STRIPS)
     with st.sidebar:
-        _ask(person)
+        st.fragment(_ask)()
     words.heading("Drawn strips", demo=person.demo)
     words.outcome()
     try:
@@ -31,46 +37,148 @@ def render() -> None:
         words.problem(error)
 
 
-def _ask(person: Person) -> None:
-    standard = DrawRequest(rhythm="NSR", n=8, seed=1)
+# ---- the sidebar: a fragment, so that the strips beside it stay as they are while somebody chooses ----
+
+
+def _ask() -> None:
+    person = require(Action.DRAW_STRIPS)
     st.subheader("Draw strips")
-    with st.form("draw", border=False):
-        st.radio("Rhythm", list(_RHYTHM_WORDS), format_func=_RHYTHM_WORDS.__getitem__, key="draw-rhythm")
-        st.number_input("Number", min_value=1, max_value=MOST_STRIPS, value=standard.n, key="draw-n")
-        st.number_input(
-            "Seed", min_value=0, max_value=jobs.LARGEST_SEED, value=standard.seed, key="draw-seed", help="The same seed, the same strips."
-        )
-        st.number_input("Steps", min_value=STEP_LIMITS[0], max_value=STEP_LIMITS[1], value=standard.steps, key="draw-steps", help="More is slower.")
-        st.selectbox("Sampler", SAMPLERS, key="draw-sampler", help="ancestral is the published one: it always takes all of its 200 steps.")
-        st.number_input(
-            "Heart rate (beats/min)",
-            min_value=HEART_RATE_LIMITS[0],
-            max_value=HEART_RATE_LIMITS[1],
-            value=None,
-            key="draw-rate",
-            placeholder="as the rhythm has it",
-        )
-        st.text_input("Checkpoint folder on the server", key="draw-checkpoint", placeholder="the one that comes along")
-        st.form_submit_button("Draw", type="primary", width="stretch", on_click=_draw, args=(person,))
+    first, chosen, then = st.container(), st.container(gap="xsmall"), st.container()
+    with chosen:
+        about = _checkpoint(person)
+    with first:
+        _batch(about)
+    with then:
+        _method(about)
+    if about is not None:
+        _time(person)
+    if st.button("Draw", type="primary", width="stretch", disabled=about is None, on_click=_draw, args=(person,)):
+        st.rerun()
+
+
+def _batch(about: About | None) -> None:
+    rhythms = [rhythm for rhythm in _RHYTHM_WORDS if about is None or rhythm in about.rhythms]
+    st.radio("Rhythm", rhythms, format_func=_RHYTHM_WORDS.__getitem__, key="draw-rhythm")
+    number, seed = st.columns(2)
+    number.number_input("Number", min_value=1, max_value=MOST_STRIPS, value=_STANDARD.n, key="draw-n")
+    same = "The same seed, the same strips."
+    seed.number_input("Seed", min_value=0, max_value=jobs.LARGEST_SEED, value=_STANDARD.seed, key="draw-seed", help=same)
+
+
+def _checkpoint(person: Person) -> About | None:
+    """The choice, and what has been chosen; None where it is no checkpoint."""
+    folders = [str(folder) for folder in checkpoints.known(database(), person)]
+    hint = "A folder on the server with config.json and model.safetensors. Choose one, or type where it is."
+    st.selectbox("Checkpoint", folders, format_func=_short, key="draw-checkpoint", accept_new_options=True, help=hint)
+    try:
+        about = checkpoints.about(_folder())
+    except Problems as error:
+        words.problem(error)
+        return None
+    told = [f"{_counted(about.blocks, 'block')} of {about.channels} channels."]
+    if about.converted:
+        told.append(f"Converted from a published checkpoint: {', '.join(about.leads)}, {_UNIT_WORDS.get(about.units, about.units)}.")
+    st.caption(words.plain(" ".join(told)))
+    if about.implausible:
+        st.warning("The check at its conversion found leads that no heart makes. Look at its strips before you use them.", icon=":material/warning:")
+    return about
+
+
+def _method(about: About | None) -> None:
+    whole = "The published sampler: it always takes all of its steps."
+    sampler = st.selectbox("Sampler", SAMPLERS, key="draw-sampler", help=f"dpm++2m: fast. ancestral: {whole[0].lower()}{whole[1:]}")
+    steps, guidance = st.columns(2)
+    if sampler == "ancestral":
+        number = about.steps if about else 0
+        steps.number_input("Steps", value=number, disabled=True, key=f"draw-steps-ancestral-{number}", help=whole)
+    else:
+        more = "Evaluations of the network for a strip. More is slower; from about 20 on, little changes."
+        steps.number_input("Steps", min_value=STEP_LIMITS[0], max_value=STEP_LIMITS[1], value=_STANDARD.steps, key="draw-steps", help=more)
+    if about is None or about.guidance:
+        exaggerates = "1: as trained. More makes the rhythm more marked, and strips more alike; it takes about 1.4 times as long."
+        guidance.number_input("Guidance", min_value=0.0, max_value=10.0, value=1.0, step=0.5, format="%g", key="draw-guidance", help=exaggerates)
+    else:
+        nothing = "This checkpoint was never trained to go without labels: guidance has nothing to compare with."
+        guidance.number_input("Guidance", value=1.0, format="%g", disabled=True, key="draw-guidance-none", help=nothing)
+    rate = "Heart rate (beats/min)"
+    if about is None or about.heart_rate:
+        least, most = HEART_RATE_LIMITS
+        st.number_input(rate, min_value=least, max_value=most, value=None, key="draw-rate", placeholder="as the rhythm has it")
+    else:
+        free = "This checkpoint's network knows no rhythm track: the heart rate comes as it comes."
+        st.number_input(rate, value=None, disabled=True, key="draw-rate-none", placeholder="cannot be chosen", help=free)
+
+
+def _time(person: Person) -> None:
+    """How long what is entered would take."""
+    try:
+        expected = speed.estimate(database(), person, _request(), _folder())
+    except Problems as error:
+        words.problem(error)
+        return
+    if expected is None:
+        st.caption("How fast this machine draws is not known yet. It is measured as soon as the first strips are drawn.")
+        return
+    st.caption(words.plain(_in_sentences(expected, _request().n)))
+
+
+def _in_sentences(expected: Estimate, n: int) -> str:
+    each = f"{expected.seconds_per_strip:.2g}" if expected.seconds_per_strip < 10 else f"{expected.seconds_per_strip:.0f}"
+    speed_of_one = f"{each} s a strip{'' if expected.on_gpu else ' and core'} on {expected.device}, {_counted(expected.workers, 'worker')}"
+    told = [f"{_upper(speed.in_words(expected.seconds))} for {_counted(n, 'strip')}: {speed_of_one}."]
+    if not expected.measured:
+        told.append("That follows from the size of its network; it has not been drawn with here yet.")
+    if not expected.on_gpu:
+        told.append("No GPU here: the CPU draws.")
+    if expected.others:
+        told.append(f"Longer, as {_counted(expected.others, 'other drawing')} will take turns with it.")
+    return " ".join(told)
+
+
+def _folder() -> Path:
+    return Path(str(st.session_state["draw-checkpoint"]).strip()).expanduser()
+
+
+def _request() -> DrawRequest:
+    """What is entered now. A callback reads it here too: what it was given with the last run may be older than the click."""
+    state, about = st.session_state, checkpoints.about(_folder())
+    rate = state["draw-rate"] if about.heart_rate else None
+    return DrawRequest(
+        rhythm=state["draw-rhythm"],
+        n=int(state["draw-n"]),
+        seed=int(state["draw-seed"]),
+        steps=_STANDARD.steps if state["draw-sampler"] == "ancestral" else int(state["draw-steps"]),
+        sampler=state["draw-sampler"],
+        guidance=float(state["draw-guidance"]) if about.guidance else 1.0,
+        heart_rate=None if rate is None else float(rate),
+    )
 
 
 def _draw(person: Person) -> None:
-    state = st.session_state
-
     def ask() -> None:
-        rate = state["draw-rate"]
-        request = DrawRequest(
-            rhythm=state["draw-rhythm"],
-            n=int(state["draw-n"]),
-            seed=int(state["draw-seed"]),
-            steps=int(state["draw-steps"]),
-            sampler=state["draw-sampler"],
-            heart_rate=None if rate is None else float(rate),
-        )
-        jobs.ask(database(), person, "draw", {"request": request.as_dict(), "checkpoint": state["draw-checkpoint"].strip() or None})
+        jobs.ask(database(), person, "draw", {"request": _request().as_dict(), "checkpoint": str(_folder())})
 
     if words.attempt("", ask):
-        state["gallery-page"] = 1
+        st.session_state["gallery-page"] = 1
+
+
+def _short(folder: str) -> str:
+    """A folder in a narrow box: its own name first."""
+    path = Path(folder)
+    if path == checkpoints.SHIPPED:
+        return "the one that comes along"
+    return f"{path.name} ({str(path.parent).replace(str(Path.home()), '~')})" if path.is_absolute() else folder
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+# ---- the strips ----
 
 
 def _summary(result: dict[str, int]) -> None:

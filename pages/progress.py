@@ -38,9 +38,9 @@ def _running(action: Action, job_id: int) -> None:
     if not job.active:
         st.rerun()
     waiting = "Waiting for the runner" if job.status == "queued" else "Working"
-    count = f" ({job.done} of {job.total})" if job.total else ""
+    count = f" ({round(job.done, 1):g} of {job.total})" if job.total else ""
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"job-{job.id}"):
         st.progress(job.share, text=words.plain((job.message or waiting) + count))
         cancelling = job.status == "cancelling"
-        asked = ("Asked to stop.", jobs.cancel, database(), person, job.id)
+        asked = ("", jobs.cancel, database(), person, job.id)
         st.button("Cancel", key=f"cancel-{job.id}", disabled=cancelling, on_click=words.act, args=asked)

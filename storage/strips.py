@@ -216,6 +216,12 @@ def drawn_count(session: Session, *, job_id: int | None = None, rhythm: str | No
     return session.scalar(query) or 0
 
 
+def numbers_of(session: Session, job_id: int) -> tuple[set[int], set[int]]:
+    """The numbers in their batch of the strips that a job has stored, and of the samples of it that were rejected."""
+    drawn = set(session.scalars(select(Drawing.number).where(Drawing.job_id == job_id)))
+    return drawn, set(session.scalars(select(Rejection.number).where(Rejection.job_id == job_id)))
+
+
 def recorded_strips(session: Session, *, collection: str, rhythm: str, offset: int = 0, limit: int = 50) -> list[RecordedStrip]:
     """A collection's strips of one rhythm, in order of import."""
     query = select(Strip, Recording).join(Recording, Recording.strip_id == Strip.id).where(Recording.collection == collection, Strip.rhythm == rhythm)

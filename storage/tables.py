@@ -250,7 +250,7 @@ class Job(Base):
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
     asked: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(String(16), default="queued")  # queued, running, cancelling, cancelled, done, failed
-    done: Mapped[int] = mapped_column(default=0)
+    done: Mapped[float] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     message: Mapped[str] = mapped_column(Text, default="")
     result: Mapped[dict[str, Any] | None]
@@ -258,6 +258,9 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(
+        default=0, server_default=text("0")
+    )  # times that a runner took it up; one that stopped in order takes its own back
     __table_args__ = (
         Index(  # one job of a kind for a person at a time: a double click asks once
             "uq_job_active",
@@ -268,6 +271,18 @@ class Job(Base):
             postgresql_where=text("status IN ('queued', 'running', 'cancelling')"),
         ),
     )
+
+
+class Speed(Base):
+    """How fast a checkpoint was drawn from on a device: what the time of the next drawing is estimated from."""
+
+    __tablename__ = "speed"
+    checkpoint: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256 of config and weights
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    seconds: Mapped[float]  # of one worker for one strip and one evaluation of the network
+    operations: Mapped[float]  # floating-point operations of such an evaluation: other networks' times follow from them
+    workers: Mapped[int]  # at the time
+    measured_at: Mapped[datetime]
 
 
 class AuditEntry(Base):

@@ -16,10 +16,13 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
+from generator.errors import GeneratorError
+from generator.leads import lead_name, limb_weights
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
-from study.commands import strips, studies
+from generator.sssd.config import KernelForm, Units
+from study.commands import generator, strips, studies
 from study.errors import Problems
 from study.protocol import QUESTION_ORDERS, Protocol
 from study.results import TABLES
@@ -60,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="blindstrip", description="Blind reading of real and synthetic 12-lead ECGs.")
     adder = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _strips(adder)
+    _checkpoints(adder)
     _people(adder)
     _studies(adder)
     _rounds(adder)
@@ -87,17 +91,18 @@ def _strips(adder: Any) -> None:
     _seed(one)
 
     standard = DrawRequest(rhythm=RHYTHMS[0], n=1, seed=0)
-    one = _command(adder, "sample", strips.sample, "draw strips into a folder: WFDB records under opaque names, and a manifest.json")
+    one = _command(adder, "sample", strips.sample, "draw strips into a folder; after an interruption the same command goes on")
     one.add_argument("--rhythm", choices=RHYTHMS, required=True)
-    one.add_argument("--n", type=int, required=True, help="strips")
+    one.add_argument("--n", type=int, required=True, help="strips; when a drawing goes on it may be more than before")
     one.add_argument("--seed", type=int, required=True, help="0 or more; the same seed gives the same strips")
-    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or a new one")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="for WFDB records and a manifest.json: new, empty or unfinished")
     _option(one, "--steps", standard.steps, "network evaluations a strip, {} to {}".format(*STEP_LIMITS))
     _option(one, "--sampler", standard.sampler, "dpm++2m is fast, ancestral the published one", choices=SAMPLERS)
     _option(one, "--guidance", standard.guidance, "classifier-free guidance; 1 is none")
     one.add_argument("--heart-rate", type=float, help="beats/min, {} to {} (default: as the rhythm has it)".format(*HEART_RATE_LIMITS))
-    _checkpoint(one)
+    _checkpoint(one, "; with --scheduler, on its workers")
     _device(one)
+    one.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://HOST:PORT, whose workers draw (default: this process does)")
 
     one = _command(adder, "utility", strips.utility, "what strips are worth to a classifier: TRTR, TSTR, TRTS, TSTS")
     _folders(one, "--train-real")
@@ -112,6 +117,30 @@ def _strips(adder: Any) -> None:
     _folders(one, "--synthetic", nargs="+")
     one.add_argument("--n", type=_whole(2), help="strips of each arm, half of each rhythm, chosen by the seed (default: all)")
     _seed(one)
+
+
+def _checkpoints(adder: Any) -> None:
+    one = _command(adder, "convert", generator.convert, "turn a checkpoint of the published SSSD-ECG code into one of ours")
+    one.add_argument("checkpoint", type=Path, metavar="CKPT", help="its .pkl file, with model_state_dict")
+    one.add_argument("--config", type=Path, required=True, metavar="JSON", help="its configuration, with wavenet_config and diffusion_config")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or a new one")
+    kernel = "conjugate where it was trained with pykeops or the CUDA extension, without-conjugates where with the plain PyTorch fallback"
+    one.add_argument("--kernel", choices=get_args(KernelForm), required=True, help=kernel)
+    one.add_argument("--lead-order", type=_leads, required=True, metavar="LEADS", help="of its channels, such as I,V1,V2,V3,V4,V5,V6,aVF")
+    one.add_argument("--units", choices=get_args(Units), required=True, help="of its channels")
+    numbers: dict[str, Any] = {"type": _numbers, "metavar": "=MV,MV,..."}
+    one.add_argument("--lead-offsets", **numbers, help="mV at 0 of each channel: least value for min-max, mean for standardised")
+    one.add_argument("--lead-scales", **numbers, help="mV for 1 of each channel: greatest less least for min-max, SD for standardised")
+    one.add_argument("--nsr-labels", type=_places, metavar="PLACES", help="label positions from 0, such as 7,15 (default: as published)")
+    one.add_argument("--af-labels", type=_places, metavar="PLACES", help="likewise")
+    one.add_argument("--strips", type=_whole(2), default=4, help="first strips of each rhythm to look at (default: 4)")
+    _seed(one)
+
+    group = _group(adder, "bench", "measurements of speed")
+    one = _command(group, "sampling", generator.bench_sampling, "how fast strips are drawn here, beside the published code's way; takes minutes")
+    one.add_argument("--networks", nargs="+", default=["default", "36x256"], metavar="NAME", help="default, 36x256 (default: both)")
+    _option(one, "--steps", DrawRequest(rhythm=RHYTHMS[0], n=1, seed=0).steps, "network evaluations a strip, {} to {}".format(*STEP_LIMITS))
+    _device(one)
 
 
 def _people(adder: Any) -> None:
@@ -225,8 +254,8 @@ def _folds(one: argparse.ArgumentParser, flag: str, what: str) -> None:
     one.add_argument(flag, type=_range, metavar="FOLDS", help=f"PTB-XL folds {what}, such as 9 or 1-8 (default: all)")
 
 
-def _checkpoint(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--checkpoint", type=Path, metavar="DIR", help="folder (default: BLINDSTRIP_CHECKPOINT, else the one that ships)")
+def _checkpoint(one: argparse.ArgumentParser, more: str = "") -> None:
+    one.add_argument("--checkpoint", type=Path, metavar="DIR", help=f"folder (default: BLINDSTRIP_CHECKPOINT, else the one that ships){more}")
 
 
 def _device(one: argparse.ArgumentParser) -> None:
@@ -247,6 +276,32 @@ def _whole(low: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _leads(text: str) -> tuple[str, ...]:
+    names = tuple(lead_name(word) or word.strip() for word in text.split(","))
+    try:
+        limb_weights(names)
+    except GeneratorError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return names
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers with commas between them")
+    return numbers
+
+
+def _places(text: str) -> tuple[int, ...]:
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} are no positions such as 7,15, counted from 0")
+    return tuple(map(int, words))
 
 
 def _minutes(text: str) -> float:

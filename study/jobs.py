@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from generator.request import DrawRequest
+from generator.request import DrawRequest, shipped_checkpoint
+from generator.sssd.config import check_request
 from storage import audit
 from storage import jobs as stored
 from storage.database import Database
 from storage.jobs import JobRow
+from study import checkpoints
 from study.errors import NotAllowed, StudyError
 from study.people import Person, can_set_up
 from study.roles import Action, Role, demand
-from study.settings import Settings
 
 KINDS = ("draw", "import", "round", "demo", "utility")
 LARGEST_SEED = 2**53 - 1  # what a browser counts exactly
@@ -83,7 +84,9 @@ def _check_draw(db: Database, person: Person | None, asked: dict[str, Any]) -> t
     request = DrawRequest.from_dict(asked["request"])
     if request.seed > LARGEST_SEED:
         raise StudyError(f"seed is {request.seed}. Choose at most {LARGEST_SEED}.")
-    return {"request": request.as_dict(), "checkpoint": _checkpoint(asked.get("checkpoint"))}, request.n
+    folder = _checkpoint(asked.get("checkpoint"))
+    check_request(request, checkpoints.read(Path(folder) if folder else shipped_checkpoint()))
+    return {"request": request.as_dict(), "checkpoint": folder}, request.n
 
 
 def _check_import(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -137,6 +140,6 @@ def _only(asked: dict[str, Any], needed: set[str], optional: set[str] | None = N
 
 
 def _checkpoint(named: str | None) -> str | None:
-    """The folder asked for, else the one of BLINDSTRIP_CHECKPOINT, else None: the one that ships."""
-    folder = Path(named) if named else Settings.from_environment().checkpoint
-    return str(folder) if folder else None
+    """The folder asked for, else the one of BLINDSTRIP_CHECKPOINT; None for the one that ships, which workers have where they are."""
+    folder = Path(named).expanduser() if named else checkpoints.default()
+    return None if folder == shipped_checkpoint() else str(folder)

@@ -19,7 +19,7 @@ class ProgressBar:
     def __call__(self, done: float, total: float, doing: str = "") -> None:
         if self._bar is None and not done:  # what is refused at the start is told without a bar
             return
-        bar = self._bar or self._begin(total)
+        bar = self._bar or self._begin(done, total)
         bar.total = total
         bar.set_description(doing, refresh=False)
         bar.update(done - bar.n)
@@ -31,9 +31,10 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def _begin(self, total: float) -> tqdm[NoReturn]:
+    def _begin(self, done: float, total: float) -> tqdm[NoReturn]:
         shown = "{desc}{percentage:3.0f}%|{bar:30}| {n:.0f}/{total:.0f} " + self._unit + " [{elapsed}<{remaining}]"
-        self._bar = tqdm(total=total, file=sys.stderr, bar_format=shown, mininterval=0.1 if sys.stderr.isatty() else 5)
+        # what was done before the first call took none of the time from which the rest is guessed
+        self._bar = tqdm(total=total, initial=done, file=sys.stderr, bar_format=shown, mininterval=0.1 if sys.stderr.isatty() else 5)
         return self._bar
 
 

@@ -12,25 +12,37 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
 
 from storage import jobs
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.tables import now
-from study import work
+from study import speed, work
 from study.drawing import Drawer
 from study.errors import Cancelled, Problems
+from study.jobs import KINDS
 from study.settings import Settings
 from study.work import Progress
 
-AT_ONCE = 4  # jobs: somebody's import need not wait for somebody else's thousand strips
+AT_ONCE = 4  # jobs: somebody's import need not wait for somebody else's
+DRAWINGS_AT_ONCE = 16  # jobs besides: they wait for Dask, whose workers take their strips in turn
+ATTEMPTS = 2  # at drawing, by runners that died
 SECONDS_BETWEEN_LOOKS = 0.3
 SECONDS_BETWEEN_BEATS = 1.0
 SECONDS_SILENT = 20  # a started job without a beat for so long has lost its runner
 INTERRUPTED = "Interrupted by a restart. Ask again; what was stored by then stays."
+CANCELLED = "Cancelled. What was stored by then stays."
+GOES_ON = "Interrupted; it goes on where it stopped"
+DIED_AGAIN = (
+    f"blindstrip's runner died {ATTEMPTS} times while it drew this. The strips that were stored by then stay; the server's log may say why. "
+    "Ask for fewer strips, or for another checkpoint."
+)
 
 _LOG = logging.getLogger("blindstrip.runner")
 
@@ -65,19 +77,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(db: Database, drawer: Drawer, stop: threading.Event) -> None:
-    """Take jobs up until `stop` is set; then mark what is unfinished as interrupted and let go of Dask."""
-    drawer.warm_up()
-    working: dict[int, Progress] = {}
+    """Take jobs up until `stop` is set; then put drawings back into the queue, mark what else is unfinished as interrupted, and let go of Dask."""
+    drawer.warm_up(lambda: speed.measure(db, drawer, stop.is_set))
+    working: dict[int, _Working] = {}
     lock = threading.Lock()
     threading.Thread(target=_beat, args=(working, lock, stop), daemon=True).start()
-    with_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
+    with_threads = ThreadPoolExecutor(AT_ONCE + DRAWINGS_AT_ONCE, thread_name_prefix="job")
     _LOG.info("Ready.")
     while not stop.is_set():
         try:
             with lock:
-                own = set(working)
-            _fail_orphans(db, own)
-            job = _claim(db) if len(own) < AT_ONCE else None
+                own = {job_id: one.job.kind for job_id, one in working.items()}
+            _take_in_orphans(db, set(own))
+            job = _claim(db, _wanted(list(own.values())))
         except Problems as error:
             _LOG.error("%s", error)
             stop.wait(SECONDS_BETWEEN_BEATS)
@@ -86,70 +98,107 @@ def run(db: Database, drawer: Drawer, stop: threading.Event) -> None:
             stop.wait(SECONDS_BETWEEN_LOOKS)
             continue
         with lock:
-            working[job.id] = Progress(db, job.id)
+            working[job.id] = _Working(job, Progress(db, job.id, job.started_at))
         with_threads.submit(_do, db, job, working, lock, drawer)
     with lock:
-        unfinished = dict(working)
-    for job_id, progress in unfinished.items():
-        _finish(db, job_id, "failed", INTERRUPTED)  # first: a job that is stopped calls itself cancelled, where nobody has said more
-        progress.stop()
+        unfinished = list(working.values())
+    for one in unfinished:
+        _write_down(db, one.job.id, "interrupted", _interrupted, run=one.job.started_at)  # first: a job that is stopped calls itself cancelled
+        one.progress.stop()
     with_threads.shutdown(wait=False, cancel_futures=True)
     drawer.close()
 
 
-def _do(db: Database, job: JobRow, working: dict[int, Progress], lock: threading.Lock, drawer: Drawer) -> None:
-    progress = working[job.id]
+@dataclass(frozen=True)
+class _Working:
+    job: JobRow
+    progress: Progress
+
+
+def _do(db: Database, job: JobRow, working: dict[int, _Working], lock: threading.Lock, drawer: Drawer) -> None:
+    progress = working[job.id].progress
+
+    def finish(status: str, message: str, result: dict[str, object] | None = None) -> None:
+        _write_down(db, job.id, status, jobs.finish, status, message, result, run=job.started_at)
+
     _LOG.info("Job %d (%s) begins.", job.id, job.kind)
     try:
         result = work.do(db, job, progress, drawer)
     except Cancelled:
-        _finish(db, job.id, "cancelled", "Cancelled. What was stored by then stays.")
+        finish("cancelled", CANCELLED)
     except Problems as error:
         _LOG.warning("Job %d (%s) failed: %s", job.id, job.kind, error)
-        _finish(db, job.id, "failed", str(error))
+        finish("failed", str(error))
     except BaseException:
         _LOG.exception("Job %d (%s) failed.", job.id, job.kind)
-        _finish(db, job.id, "failed", f"Something went wrong that blindstrip did not foresee; the server's log has it under job {job.id}. Ask again.")
+        finish("failed", f"Something went wrong that blindstrip did not foresee; the server's log has it under job {job.id}. Ask again.")
     else:
-        _finish(db, job.id, "done", "Done.", result)
+        finish("done", "Done.", result)
         _LOG.info("Job %d (%s) is done.", job.id, job.kind)
     finally:
         with lock:
             working.pop(job.id, None)
 
 
-def _finish(db: Database, job_id: int, status: str, message: str, result: dict[str, object] | None = None) -> None:
+def _write_down(db: Database, job_id: int, what: str, how: Callable[..., object], *details: object, **more: object) -> None:
     try:
         with db.write() as session:
-            jobs.finish(session, job_id, status, message, result)
+            how(session, job_id, *details, **more)
     except Exception:
-        _LOG.exception("Job %d is %s, but that could not be written down.", job_id, status)  # it will be found silent, and marked
+        _LOG.exception("Job %d is %s, but that could not be written down.", job_id, what)  # it will be found silent, and taken in
 
 
-def _claim(db: Database) -> JobRow | None:
+def _wanted(own: list[str]) -> list[str]:
+    """The kinds of job that there is room for."""
+    drawings = own.count("draw")
+    full = {"draw": drawings >= DRAWINGS_AT_ONCE}
+    return [kind for kind in KINDS if not full.get(kind, len(own) - drawings >= AT_ONCE)]
+
+
+def _claim(db: Database, kinds: list[str]) -> JobRow | None:
     with db.read() as session:
-        if not jobs.queued(session):
+        if not jobs.queued(session, kinds):
             return None  # the usual case costs no write lock
     with db.write() as session:
-        return jobs.claim(session)
+        return jobs.claim(session, kinds)
 
 
-def _fail_orphans(db: Database, own: set[int]) -> None:
+def _interrupted(session: Session, job_id: int, *, run: datetime | None = None) -> None:
+    """A job without its runner: a drawing can go on where it stopped; anything else would begin anew, so who asked for it decides.
+
+    run: the one that stops in order and says so itself; None: the runner died.
+    """
+    job, in_order = jobs.get(session, job_id), run is not None
+    if in_order and job.started_at != run:
+        return  # somebody else's by now
+    if job.kind != "draw":
+        jobs.finish(session, job_id, "failed", INTERRUPTED)
+    elif job.status == "cancelling":
+        jobs.finish(session, job_id, "cancelled", CANCELLED)
+    elif in_order or job.attempts < ATTEMPTS:
+        jobs.put_back(session, job_id, GOES_ON, in_order=in_order)
+    else:
+        jobs.finish(session, job_id, "failed", DIED_AGAIN)
+
+
+def _take_in_orphans(db: Database, own: set[int]) -> None:
     silent_since = now() - timedelta(seconds=SECONDS_SILENT)
     with db.read() as session:
         silent = [job_id for job_id in jobs.orphans(session, silent_since) if job_id not in own]
     for job_id in silent:
         with db.write() as session:
             if job_id in jobs.orphans(session, silent_since):
-                jobs.finish(session, job_id, "failed", INTERRUPTED)
+                _interrupted(session, job_id)
                 _LOG.warning("Job %d had lost its runner.", job_id)
 
 
-def _beat(working: dict[int, Progress], lock: threading.Lock, stop: threading.Event) -> None:
+def _beat(working: dict[int, _Working], lock: threading.Lock, stop: threading.Event) -> None:
     while not stop.wait(SECONDS_BETWEEN_BEATS):
         with lock:
-            alive = list(working.values())
+            alive = [one.progress for one in working.values()]
         for progress in alive:
+            if progress.seconds_silent() < SECONDS_BETWEEN_BEATS / 2:
+                continue
             try:
                 progress.beat()
             except Problems as error:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,47 +17,67 @@ from storage import jobs, strips
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.strips import NewDrawing, NewRejection
+from study import speed
 from study.errors import Cancelled, StudyError
 from study.people import Person, person_by_id
+from study.speed import Pace, in_words
 
 if TYPE_CHECKING:
     from generator.sssd.draw import Drawn
     from study.drawing import Chunk, Drawer
 
-_SECONDS_BETWEEN_WRITES = 0.5
+_SECONDS_BETWEEN_WRITES = 1.0  # each is a transaction, and a screen looks once a second
 _FILES_TOLD = 20  # of each reason for refusal; the counts are of all
 
 
 class Progress:
-    """What a job reports to: `progress(done, total, "what is being done")`. Raises Cancelled at the next report once it is asked to stop."""
+    """What a job reports to: `progress(done, total, "what is being done")`. Raises Cancelled at the next report once it is asked to stop.
 
-    def __init__(self, db: Database, job_id: int) -> None:
+    run: started_at of the job as it was claimed, where it may be put back into the queue and begun anew by somebody else.
+    """
+
+    def __init__(self, db: Database, job_id: int, run: datetime | None = None) -> None:
         self._db = db
         self._job_id = job_id
+        self._run = run
         self._stop = threading.Event()
-        self._written = 0.0
+        self._written = self._told = 0.0  # when, on the monotonic clock: anything, and news
 
     def __call__(self, done: float, total: float, message: str | None = None) -> None:
         if self._stop.is_set():
             raise Cancelled("Cancelled.")
-        if time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES or done >= total:
-            self.beat(int(done), int(total), message)
+        if self._due() or done >= total:
+            self.beat(done, int(total), message)
 
-    def beat(self, done: int | None = None, total: int | None = None, message: str | None = None) -> None:
+    def beat(self, done: float | None = None, total: int | None = None, message: str | None = None) -> None:
         """A sign of life, with or without news. A job that is no longer running in the database must stop."""
         with self._db.write() as session:
-            if jobs.beat(session, self._job_id, done=done, total=total, message=message) != "running":
+            if jobs.beat(session, self._job_id, run=self._run, done=done, total=total, message=message) != "running":
                 self._stop.set()
         self._written = time.monotonic()
+        if (done, total, message) != (None, None, None):
+            self._told = self._written
+
+    def seconds_silent(self) -> float:
+        """Since something was written."""
+        return time.monotonic() - self._written
 
     def say(self, message: str) -> None:
         self.beat(message=message)
+
+    def say_seldom(self, message: str) -> None:
+        """For words that change all the time."""
+        if self._due():
+            self.beat(message=message)
 
     def stop(self) -> None:
         self._stop.set()
 
     def stopped(self) -> bool:
         return self._stop.is_set()
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._told >= _SECONDS_BETWEEN_WRITES
 
 
 def do(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
@@ -65,15 +86,27 @@ def do(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[st
 
 
 def draw_for_gallery(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
-    """Draws strips and stores each chunk as it comes, with what it takes to draw it again."""
+    """Draws strips and stores each chunk as it comes, with what it takes to draw it again. An interrupted job goes on with what is missing."""
     request = DrawRequest.from_dict(job.asked["request"])
-    result = {"drawn": 0, "already_present": 0, "rejected": 0}
-    progress.say("Getting ready to draw")
-    for chunk in drawer.draw(request, checkpoint=job.asked["checkpoint"], cancelled=progress.stopped, waiting=progress.say):
+    with db.read() as session:
+        drawn, rejected = strips.numbers_of(session, job.id)
+    result = {"drawn": len(drawn), "already_present": 0, "rejected": len(rejected)}
+    there, pace = drawn | rejected, Pace()
+    progress.beat(len(there), request.n, "Getting ready to draw")
+
+    def told(strips_more: float) -> None:
+        done = len(there) + strips_more
+        left = pace.seconds_left(done, request.n)
+        progress(done, request.n, "Drawing" if left is None else f"Drawing, {in_words(left)} left")
+
+    asked = {"skip": there, "checkpoint": job.asked["checkpoint"], "cancelled": progress.stopped, "waiting": progress.say_seldom, "told": told}
+    for chunk in drawer.draw(request, **asked):
         with db.write() as session:
+            if jobs.beat(session, job.id, run=job.started_at) not in ("running", "cancelling"):
+                raise Cancelled("Somebody else goes on with this.")
             for sample in chunk.samples:
                 result[_store(session, job, chunk, sample)] += 1
-            jobs.beat(session, job.id, done=sum(result.values()), total=request.n, message="Drawing")
+            speed.note(session, chunk, request)
     return result
 
 
@@ -105,7 +138,7 @@ def open_round(db: Database, job: JobRow, progress: Progress, drawer: Drawer) ->
     person = _person(db, job)
     if person is None:
         raise StudyError("Nobody asked for this round. Ask for it again.")
-    draw = _collected(drawer, progress, plan.checkpoint)
+    draw = _collected(db, drawer, progress, plan.checkpoint)
     return {"round_id": rounds.open_round(db, person, job.asked["study_id"], plan, draw, progress, job_id=job.id)}
 
 
@@ -113,7 +146,7 @@ def make_demo(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> 
     """Makes the demo: people, stand-ins, a study to read and one already read."""
     from study import demo
 
-    demo.make_demo(db, _collected(drawer, progress, None), progress)
+    demo.make_demo(db, _collected(db, drawer, progress, None), progress)
     return {}
 
 
@@ -134,12 +167,16 @@ _KINDS: dict[str, Callable[[Database, JobRow, Progress, Drawer], dict[str, Any]]
 }
 
 
-def _collected(drawer: Drawer, progress: Progress, checkpoint: str | None) -> Callable[..., Sequence[Drawn]]:
+def _collected(db: Database, drawer: Drawer, progress: Progress, checkpoint: str | None) -> Callable[..., Sequence[Drawn]]:
     def draw(request: DrawRequest, *, first: int = 0) -> Sequence[Drawn]:
+        def told(strips: float) -> None:
+            progress.say_seldom(f"Drawing {request.rhythm}: {round(strips, 1):g} of {request.n - first} strips")
+
         samples: list[Drawn] = []
-        for chunk in drawer.draw(request, first=first, checkpoint=checkpoint, cancelled=progress.stopped, waiting=progress.say):
+        for chunk in drawer.draw(request, first=first, checkpoint=checkpoint, cancelled=progress.stopped, waiting=progress.say_seldom, told=told):
             samples += [replace(sample, conditions={**sample.conditions, **chunk.provenance}) for sample in chunk.samples]
-            progress.say(f"Drawing {request.rhythm}: {len(samples)} of {request.n - first} strips")
+            with db.write() as session:
+                speed.note(session, chunk, request)
         return sorted(samples, key=lambda sample: sample.number)
 
     return draw

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from generator.errors import GeneratorError
-from generator.recordings.strips import MANIFEST, WrittenStrip, is_there, opaque_name, write_manifest, write_strip
+from generator.recordings.strips import WrittenStrip, is_there, opaque_name, write_manifest, write_strip
 
 JOURNAL = "unfinished.jsonl"
 SECONDS_BETWEEN_SYNCS = 2.0  # what a power failure may cost; a killed program loses nothing that is in the journal
@@ -29,12 +29,12 @@ class Journal:
 
     def __init__(self, directory: Path, progress: Progress | None = None) -> None:
         """Raises GeneratorError for a folder that is finished, holds other files, has a damaged journal, or is being written to."""
-        others = any(file.name != JOURNAL for file in directory.iterdir())
+        others = _holds_more(directory)
         if others and not (directory / JOURNAL).exists():
             raise GeneratorError(f"{directory} holds files already. Name an empty folder, or a new one, with --out.")
-        self.settings: dict[str, Any] | None = None  # what `begin` wrote last; None: nothing is there
+        self.directory = directory
+        self.settings: dict[str, Any] | None = None  # what `begin` wrote last; None: there is nothing yet
         self.rejected: dict[int, str] = {}  # number to reason
-        self._directory = directory
         self._lines: dict[int, int] = {}  # number of a strip to where its line begins in the journal
         self._synced = time.monotonic()
         self._file = (directory / JOURNAL).open("a+b")
@@ -44,6 +44,8 @@ class Journal:
             if self.settings is None and others:
                 raise GeneratorError(f"{directory / JOURNAL} is damaged: how its strips were drawn cannot be known. Empty the folder.")
             self._forget_what_is_not_there(progress)
+            if not self._lines and not self.rejected and not others:
+                self.settings = None  # they bind nobody
         except BaseException:
             self._file.close()
             raise
@@ -68,7 +70,7 @@ class Journal:
         self.settings = settings
 
     def write(self, strip: WrittenStrip) -> None:
-        self._lines[strip.number] = self._append(write_strip(self._directory, strip))
+        self._lines[strip.number] = self._append(write_strip(self.directory, strip))
 
     def reject(self, number: int, reason: str) -> None:
         self._append({"number": number, "reason": reason})
@@ -78,18 +80,18 @@ class Journal:
         """Write the manifest (see `write_manifest`), then do without the journal."""
         if hasattr(os, "sync"):
             os.sync()  # nobody looks again at whether the strips are there
-        write_manifest(self._directory, manifest, self._entries())
+        write_manifest(self.directory, manifest, self._entries())
         self.discard()
 
     def discard(self) -> None:
         """Forget what was written down. Where no strip was, the folder is empty again."""
-        (self._directory / JOURNAL).unlink()
+        (self.directory / JOURNAL).unlink()
         self._file.close()
 
     def close(self) -> None:
         if self._file.closed:
             return
-        if self.settings is None:
+        if not self._lines and not self.rejected and not _holds_more(self.directory):
             self.discard()  # nothing came of it
         else:
             os.fsync(self._file.fileno())
@@ -119,12 +121,14 @@ class Journal:
                 else:
                     self._lines[int(said["number"])] = at
             at += len(line)
+        if self.settings is None:
+            self.rejected.clear()
 
     def _forget_what_is_not_there(self, progress: Progress | None) -> None:
         numbers = list(self._lines)
         for done, number in enumerate(numbers, start=1):
             said = self._said(number)
-            if said.get("record") != self._name(number) or not is_there(self._directory, said["record"], str(said.get("sha256"))):
+            if said.get("record") != self._name(number) or not is_there(self.directory, said["record"], str(said.get("sha256"))):
                 del self._lines[number]
             if progress is not None:
                 progress(done, len(numbers))
@@ -141,6 +145,10 @@ class Journal:
         """By record name."""
         for number in sorted(self._lines, key=self._name):
             yield self._said(number)
+
+
+def _holds_more(directory: Path) -> bool:
+    return any(file.name != JOURNAL for file in directory.iterdir())
 
 
 def _lock(file: IO[bytes], directory: Path) -> None:

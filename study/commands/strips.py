@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from generator.cores import cores
 from generator.errors import Refused
-from generator.recordings import Candidate, WrittenStrip, find, read_all, write_folder
+from generator.recordings import Candidate, Journal, find, read_all
 from generator.request import RHYTHMS, DrawRequest
 from generator.strip import Counts
-from study import intake
+from study import intake, sampling
 from study.commands.common import check_device, checkpoint_folder, database, own_folder
 from study.errors import StudyError
 from study.progress_bar import ProgressBar, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def import_recordings(given: argparse.Namespace) -> dict[str, Any]:
@@ -50,27 +49,26 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def sample(given: argparse.Namespace) -> dict[str, Any]:
-    from generator.sssd import draw
-
     settings = ("rhythm", "n", "seed", "steps", "sampler", "guidance", "heart_rate")
     request = DrawRequest(**{name: getattr(given, name) for name in settings})
-    check_device(given.device)
-    if any(own_folder(given.out).iterdir()):
-        raise StudyError(f"{given.out} holds files already. Name an empty folder, or a new one, with --out.")
-    model = draw.load(checkpoint_folder(given), given.device)
-    with ProgressBar(f"{request.rhythm} strips") as bar:
-        samples = draw.draw(request, checkpoint=model, progress=bar)
-    accepted = [(one.number, one.counts, one.conditions) for one in samples if one.counts is not None]
-    strips = [WrittenStrip(counts, request.rhythm, request.seed, number, {"conditions": conditions}) for number, counts, conditions in accepted]
-    rejected = [{"number": one.number, "reason": one.rejected} for one in samples if one.counts is None]
-    reasons = Counter(str(one.rejected) for one in samples if one.counts is None)
-    if not strips:
-        raise StudyError(f"All {request.n} samples were rejected ({_counted(reasons)}). Choose more steps, or another checkpoint.")
-    if rejected:
-        say(f"rejected: {len(rejected)} of {request.n} samples ({_counted(reasons)}); the manifest lists them")
-    made = draw.provenance(request, model)
-    write_folder(given.out, strips, {"drawn_by": "blindstrip", **made, "rejected": rejected})
-    return {"out": str(given.out), "drawn": len(strips), "rejected": len(rejected), "checkpoint": made["checkpoint"], "seed": request.seed}
+    out = own_folder(given.out)
+    try:
+        with ProgressBar("strips found") as bar:
+            journal = Journal(out, bar)
+        with journal, _draw(given) as draw, ProgressBar(f"{request.rhythm} strips") as bar:
+            done = sampling.sample(request, journal, draw, bar)
+    except KeyboardInterrupt:
+        raise StudyError(f"Stopped. What was drawn is in {out}; the same command goes on.") from None
+    if done.rejected:
+        say(f"rejected: {done.rejected.total()} of {request.n} samples ({sampling.counted(done.rejected)}); the manifest lists them")
+    return {
+        "out": str(out),
+        "drawn": done.drawn,
+        "rejected": done.rejected.total(),
+        "checkpoint": done.checkpoint,
+        "seed": request.seed,
+        "continued_from": done.continued_from,
+    }
 
 
 def utility(given: argparse.Namespace) -> dict[str, Any]:
@@ -91,6 +89,35 @@ def leak(given: argparse.Namespace) -> dict[str, Any]:
     chosen = listed if given.n is None else [_chosen(candidates, given.n, given.seed) for candidates in listed]
     (_, real), (_, synthetic) = (_read(candidates) for candidates in chosen)
     return gate(real, synthetic, given.seed).as_dict()
+
+
+# ---- where strips are drawn ----
+
+
+@contextmanager
+def _draw(given: argparse.Namespace) -> Iterator[sampling.Draw]:
+    """On the workers of --scheduler, else in this process."""
+    if given.scheduler is None:
+        check_device(given.device)
+        yield sampling.in_this_process(checkpoint_folder(given), given.device, cores())
+        return
+    if given.device != "auto":
+        raise StudyError("With --scheduler, its workers draw on the devices that they have. Leave --device out.")
+    from study.drawing import Drawer
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    told: set[str] = set()
+
+    def waiting(words: str) -> None:
+        if words not in told:
+            told.add(words)
+            say(f"{words} ...")
+
+    drawer = Drawer(given.scheduler)
+    try:
+        yield sampling.on_dask(drawer, checkpoint_folder(given), waiting)
+    finally:
+        drawer.close()
 
 
 # ---- folders of strips ----
@@ -142,7 +169,3 @@ def _read(candidates: list[Candidate]) -> tuple[list[Candidate], Counts]:
     if not kept:
         raise StudyError(f"None of {len(candidates)} strips of NSR or AF could be read. Check the folders and their tables of labels.")
     return kept, np.stack(counts)
-
-
-def _counted(reasons: Counter[str]) -> str:
-    return ", ".join(f"{reason}: {number}" for reason, number in reasons.most_common())

@@ -6,7 +6,6 @@ PTB-XL is the folder as PhysioNet lays it out. About 15 minutes on two cores.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from generator.cores import cores
 from generator.leak import leak
 from generator.recordings import Recording, find, read_all
 from generator.request import DrawRequest
@@ -36,7 +36,7 @@ def drawn(rhythm: str, n: int, steps: int | None) -> tuple[list[Counts], float]:
     """Strips, and seconds each took; steps None: the ancestral sampler."""
     request = DrawRequest(rhythm, n, 1, sampler="ancestral") if steps is None else DrawRequest(rhythm, n, 1, steps=steps)
     begun = time.perf_counter()
-    samples = draw.draw(request, threads=len(os.sched_getaffinity(0)))
+    samples = draw.draw(request, threads=cores())
     return [one.counts for one in samples if one.counts is not None], (time.perf_counter() - begun) / n
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -239,6 +240,19 @@ def test_other_programs_read_the_twelve_leads_in_millivolts(tmp_path: Path) -> N
     leads = read_leads(tmp_path / name)
     assert leads.names == list(LEADS)
     np.testing.assert_allclose(leads.millivolts, millivolts(counts), atol=1e-12)
+
+
+def test_records_are_to_the_byte_what_wfdb_writes(tmp_path: Path) -> None:
+    counts = stand_in("AF", 9)
+    (name,) = write_folder(tmp_path, [WrittenStrip(counts, "AF", 1, 0)], {})
+    (tmp_path / "wfdb").mkdir()
+    half_counts = np.rint(millivolts(counts) * 400).astype(int)
+    wfdb.wrsamp(
+        name, fs=100, units=["mV"] * 12, sig_name=list(LEADS), d_signal=half_counts.T, fmt=["16"] * 12,
+        adc_gain=[400.0] * 12, baseline=[0] * 12, write_dir=str(tmp_path / "wfdb"),
+    )  # fmt: skip
+    for kind in ("hea", "dat"):
+        assert (tmp_path / f"{name}.{kind}").read_bytes() == (tmp_path / "wfdb" / f"{name}.{kind}").read_bytes()
 
 
 def test_a_changed_strip_is_refused(tmp_path: Path) -> None:

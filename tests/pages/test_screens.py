@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -20,9 +17,9 @@ from study import reading, unblinding
 from study.protocol import CUES, MORPHOLOGY_ITEMS, PURPOSE_BLIND, Protocol
 from study.studies import create_study
 from tests import world
+from tests.pages.visiting import SECONDS, Visit, by_label, shown
 from tests.world import World
 
-SECONDS = 60  # for one run
 CONDUCT = {"coordinator", "researcher"}
 ALLOWED = {  # screen -> who of the world may enter it
     "reading": {"reader", "other"},
@@ -33,49 +30,6 @@ ALLOWED = {  # screen -> who of the world may enter it
     "people": {"coordinator"},
 }
 HOSTILE = '![x](http://evil.example/p.png) <img src="http://evil.example/q.png"> [link](http://evil.example) $x$ :red[y]'
-
-
-@dataclass
-class Visit:
-    """Who is at the screens of a world: `token` is what their browser presents."""
-
-    world: World
-    token: str | None = None
-
-    def as_(self, who: str, screen: str, **query: object) -> AppTest:
-        """A screen in a new session of this person."""
-        test = AppTest.from_string(f"from pages import {screen}\n{screen}.render()", default_timeout=SECONDS)
-        test.user = {access.IDENTITY: str(self.world.people[who].id)}
-        test.query_params.update({name: str(value) for name, value in query.items()})
-        self.token = self.world.tokens[who]
-        return test.run()
-
-    def reads(self, who: str = "reader") -> AppTest:
-        return self.as_(who, "reading", round=self.world.round_id)
-
-
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    monkeypatch.setenv("BLINDSTRIP_DATABASE", f"sqlite:///{tmp_path / 'study.db'}")
-    access.database.cache_clear()
-    yield access.database()
-    access.database().close()
-    access.database.cache_clear()
-
-
-@pytest.fixture
-def visit(db: Database, monkeypatch: pytest.MonkeyPatch) -> Visit:
-    made = Visit(world.make(db))
-    monkeypatch.setattr(access, "sign_in_token", lambda: made.token)  # AppTest has no cookies
-    return made
-
-
-def shown(test: AppTest) -> str:
-    """Everything a person can read on the screen, with Markdown's escapes taken out."""
-    kinds = (test.header, test.subheader, test.markdown, test.text, test.caption, test.error, test.warning, test.info, test.success, test.html)
-    texts = [str(getattr(element, "value", None) or element.proto.body) for kind in kinds for element in kind]
-    labels = [getattr(widget, "label", "") for kind in (test.button, test.radio, test.selectbox, test.metric, test.text_input) for widget in kind]
-    return "\n".join([*texts, *labels]).replace("\\", "")
 
 
 def fill(test: AppTest, place: str, *, realism: int | None = 5, rhythm: str | None = "AF", skip: tuple[str, ...] = ()) -> None:
@@ -386,11 +340,6 @@ def test_unblinding_takes_two_people(visit: Visit) -> None:
     by_label(confirming, "Confirm unblinding").click().run()
     assert not confirming.error
     assert "Asked for by Cora Weiss, confirmed by Remy Duval" in shown(confirming)
-
-
-def by_label(test: AppTest, label: str) -> Any:
-    [button] = [one for one in test.button if one.label == label]
-    return button
 
 
 # ---- a demo says that it is one ----

@@ -52,6 +52,8 @@ ROOT = Path(__file__).parents[2]
         ("sample --rhythm AF --n 1 --seed 1 --steps 1000 --out {tmp}", "steps is 1000"),
         ("sample --rhythm AF --n 1 --seed 1 --guidance nan --out {tmp}", "guidance is nan"),
         ("sample --rhythm AF --n 1 --seed 1 --checkpoint {ward} --out {tmp}/new", "config.json does not exist"),
+        ("sample --rhythm AF --n 1 --seed 1 --out {tmp}/new --scheduler tcp://nowhere:1 --device cpu", "Leave --device out"),
+        ("sample --rhythm AF --n 9 --seed 5 --out {AF}", "holds files already"),
         ("leak --real {ward} --synthetic {NSR} --seed -1", "no whole number of 0 or more"),
         ("leak --real {ward} --synthetic {NSR} --n 1", "no whole number of 2 or more"),
         ("leak --real {ward} --synthetic {tmp}/nothing", "no such folder"),

@@ -112,6 +112,50 @@ def test_a_silent_job_is_an_orphan(db: Database, rosa: Person) -> None:
         assert stored.orphans(session, now() - timedelta(seconds=20)) == [job_id]
 
 
+def test_a_job_is_put_back_with_its_attempts_unless_its_runner_stopped_in_order(db: Database, rosa: Person) -> None:
+    job_id = jobs.ask(db, rosa, "draw", DRAW)
+    for in_order, attempts in ((False, 1), (True, 1), (False, 2)):
+        assert _claimed(db) == job_id
+        with db.write() as session:
+            stored.beat(session, job_id, done=2.5)
+            assert stored.put_back(session, job_id, "Once more", in_order=in_order)
+        row = jobs.job(db, rosa, job_id)
+        assert (row.status, row.message, row.done, row.attempts) == ("queued", "Once more", 2.5, attempts)
+    jobs.cancel(db, rosa, job_id)
+    with db.write() as session:
+        assert not stored.put_back(session, job_id, "Once more", in_order=False)
+    assert jobs.job(db, rosa, job_id).status == "cancelled"
+
+
+def test_what_an_earlier_run_reports_does_not_count(db: Database, rosa: Person) -> None:
+    job_id = jobs.ask(db, rosa, "draw", DRAW)
+    runs = []
+    for _ in range(2):
+        _claimed(db)
+        runs.append(jobs.job(db, rosa, job_id).started_at)
+        with db.write() as session:
+            stored.put_back(session, job_id, "", in_order=False)
+    with db.write() as session:
+        assert stored.claim(session)
+        for earlier in runs:
+            assert stored.beat(session, job_id, run=earlier, done=4) == "lost"
+            assert not stored.finish(session, job_id, "done", run=earlier)
+    row = jobs.job(db, rosa, job_id)
+    assert (row.status, row.done) == ("running", 0)
+    with db.write() as session:
+        assert stored.beat(session, job_id, run=row.started_at, done=4) == "running"
+        assert stored.finish(session, job_id, "done", run=row.started_at)
+
+
+def test_a_runner_takes_the_kinds_that_it_has_room_for(db: Database, rosa: Person) -> None:
+    draw, utility = jobs.ask(db, rosa, "draw", DRAW), jobs.ask(db, rosa, "utility", {"study_id": 1})
+    with db.write() as session:
+        assert not stored.queued(session, ["import"])
+        assert stored.claim(session, ["import"]) is None
+        claimed = [row.id for row in (stored.claim(session, ["utility"]), stored.claim(session, ["utility", "draw"])) if row]
+    assert claimed == [utility, draw]
+
+
 def test_work_belongs_to_who_asked(db: Database, rosa: Person, somebody: dict[Role, Person]) -> None:
     job_id = jobs.ask(db, rosa, "draw", DRAW)
     for stranger in (somebody[Role.COORDINATOR], somebody[Role.READER], None):
@@ -144,7 +188,10 @@ def test_roles_decide_who_may_ask(db: Database, somebody: dict[Role, Person], tm
         ("draw", {}, "missing"),
         ("draw", {**DRAW, "colour": 1}, "unknown"),
         ("draw", {"request": {**DRAW["request"], "n": 0}}, "between 1 and"),
+        ("draw", {"request": {**DRAW["request"], "rhythm": "VT"}}, "rhythm is 'VT'"),
         ("draw", {"request": {**DRAW["request"], "seed": 2**53}}, "at most"),
+        ("draw", {**DRAW, "checkpoint": "/nowhere/at/all"}, "/nowhere/at/all/config.json does not exist. A checkpoint is a folder"),
+        ("draw", {**DRAW, "checkpoint": "weights"}, "from the root on"),
         ("import", {"directory": "/nowhere/at/all"}, "no folder"),
     ],
 )

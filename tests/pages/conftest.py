@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pages import access
+from storage.database import Database
+from tests import world
+from tests.pages.visiting import Visit
+
+
+@pytest.fixture
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setenv("BLINDSTRIP_DATABASE", f"sqlite:///{tmp_path / 'study.db'}")
+    access.database.cache_clear()
+    yield access.database()
+    access.database().close()
+    access.database.cache_clear()
+
+
+@pytest.fixture
+def visit(db: Database, monkeypatch: pytest.MonkeyPatch) -> Visit:
+    made = Visit(world.make(db))
+    monkeypatch.setattr(access, "sign_in_token", lambda: made.token)  # AppTest has no cookies
+    return made
