@@ -87,6 +87,7 @@ def _strips(adder: Any) -> None:
     _folds(one, "--folds", "to train on")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
     one.add_argument("--minutes", type=_minutes, required=True, help="to train in all: earlier runs into the folder count")
+    one.add_argument("--from", dest="start", type=Path, metavar="DIR", help="checkpoint to train further (default: begin anew)")
     _device(one)
     _seed(one)
 

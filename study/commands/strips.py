@@ -44,7 +44,7 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
 
     check_device(given.device)
     candidates = _in_folds(find(given.records, given.labels).candidates, given.folds, given.records)
-    out = training.train(candidates, own_folder(given.out), given.minutes, device=given.device, seed=given.seed)
+    out = training.train(candidates, own_folder(given.out), given.minutes, device=given.device, seed=given.seed, start=given.start)
     return {"out": str(out), "checkpoint": checkpoint_sha256(out), "recordings": len(candidates), **checkpoint.read_config(out).trained}
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from generator.errors import GeneratorError
+from generator.request import checkpoint_sha256
 from generator.sssd import checkpoint, train
 from generator.sssd.config import NetworkConfig, read_config
 from generator.sssd.train import Settings
-from generator.sssd.training_set import TrainingSet, shifted, without_drift
+from generator.sssd.training_set import TrainingSet, shifted, stretched, without_drift
 
 SMALL = Settings(
     network=NetworkConfig(
@@ -134,3 +135,29 @@ def test_a_shift_moves_all_leads_alike(samples: int) -> None:
     assert moved.shape == strip.shape
     inside = slice(5, -5)
     assert np.array_equal(moved[:, inside], np.roll(strip, samples, axis=1)[:, inside])
+
+
+def test_a_checkpoint_can_be_trained_further(strips: TrainingSet, tmp_path: Path) -> None:
+    first = train.train(strips, tmp_path / "first", 0.02, device="cpu", settings=SMALL)
+    further = train.train(strips, tmp_path / "further", 0.0001, device="cpu", settings=dataclasses.replace(SMALL, learning_rate=0.0), start=first)
+    before, after = checkpoint.load_network(first), checkpoint.load_network(further)
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(before.state_dict().values(), after.state_dict().values(), strict=True))
+    assert read_config(further).trained["trained_further"] == checkpoint_sha256(first)
+    with pytest.raises(GeneratorError, match="other recordings, settings or seed"):
+        train.train(strips, tmp_path / "further", 0.0001, device="cpu", settings=SMALL)  # begun from a checkpoint, now anew
+
+
+def test_a_stretched_strip_has_its_beats_farther_from_the_middle() -> None:
+    t = np.arange(1000) / 100
+    strip = np.exp(-0.5 * ((t - 6) / 0.05) ** 2)[None].astype(np.float32)
+    assert t[stretched(strip, 1.1)[0].argmax()] == pytest.approx(6.1, abs=0.011)
+    assert t[stretched(strip, 0.9)[0].argmax()] == pytest.approx(5.9, abs=0.011)
+    assert np.allclose(stretched(strip, 1.0), strip, atol=1e-6)
+
+
+def test_turning_the_axis_moves_one_limb_lead_to_another_and_leaves_the_chest(strips: TrainingSet) -> None:
+    run = train._Run(strips, Path("unused"), SMALL, 0, torch.device("cpu"))
+    assert np.allclose(run.turn(30) @ run.turn(-30), np.eye(8))
+    by_60 = run.turn(60) * run.std[:, None] / run.std[None, :]  # of millivolts again
+    assert np.allclose(by_60[1], [1, 0, 0, 0, 0, 0, 0, 0])  # II lies 60 degrees below I: what was I is now II
+    assert np.allclose(by_60[2:], np.eye(8)[2:])
