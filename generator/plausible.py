@@ -201,7 +201,7 @@ class _Reading:
     def __str__(self) -> str:
         words = [f"in the order {', '.join(self.order)}"] if self.order != self.stated else []
         inverted = self.inverted()
-        return " and ".join([*words, *([f"with {_listed(inverted)} turned over"] if inverted else [])])
+        return " and ".join([*words, *([f"with {_listed(inverted)} inverted"] if inverted else [])])
 
     def inverted(self) -> list[str]:
         return [lead for lead, sign in zip(self.order, self.signs, strict=True) if sign < 0]
@@ -309,7 +309,7 @@ def _cure(nearest: _Reading) -> str:
     if nearest.order != nearest.stated:
         cures.append(f"Convert again with --lead-order {','.join(nearest.order)}.")
     if inverted:
-        cures.append(f"The network learned {_listed(inverted)} upside down: choose another, or train it again on leads as they were recorded.")
+        cures.append(f"The network learned {_listed(inverted)} inverted: choose another, or train it again on leads as they were recorded.")
     return " ".join(cures) or "Check --lead-order and --kernel against the code that trained the network; if both are right, choose another network."
 
 
@@ -352,9 +352,9 @@ def _polarity(drawn: _Leads, cure: str) -> Finding:
     wrong = []
     for lead, value in measured.items():
         if not _inside(value, POLARITY[lead]):
-            points, real, sign = ("up", "down", 1) if value > 0 else ("down", "up", -1)
-            wrong.append(f"{lead} points {points} in {(np.sign(up[lead]) == sign).sum()} of {len(up[lead])} strips, in real ECGs {real}.")
-    found = " ".join(wrong) or "I, V5 and V6 point up, aVR and V1 down."
+            points, real, sign = ("positive", "negative", 1) if value > 0 else ("negative", "positive", -1)
+            wrong.append(f"The QRS complex of {lead} is {points} in {(np.sign(up[lead]) == sign).sum()} of {len(up[lead])} strips (real: {real}).")
+    found = " ".join(wrong) or "QRS complexes are positive in I, V5 and V6 and negative in aVR and V1."
     return Finding("polarity", not wrong, measured, POLARITY, "(R + S) / (R - S)", found, cure if wrong else "")
 
 

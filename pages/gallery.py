@@ -95,7 +95,7 @@ def _method(about: About | None) -> None:
         more = "Evaluations of the network for a strip. More is slower; from about 20 on, little changes."
         steps.number_input("Steps", min_value=STEP_LIMITS[0], max_value=STEP_LIMITS[1], value=_STANDARD.steps, key="draw-steps", help=more)
     if about is None or about.guidance:
-        exaggerates = "1: as trained. More makes the rhythm more marked, and strips more alike; it takes about 1.4 times as long."
+        exaggerates = "1: as trained. More makes the rhythm more marked, and strips more alike; it takes about 1.6 times as long."
         guidance.number_input("Guidance", min_value=0.0, max_value=10.0, value=1.0, step=0.5, format="%g", key="draw-guidance", help=exaggerates)
     else:
         nothing = "This checkpoint was never trained to go without labels: guidance has nothing to compare with."
@@ -142,14 +142,14 @@ def _folder() -> Path:
 def _request() -> DrawRequest:
     """What is entered now. A callback reads it here too: what it was given with the last run may be older than the click."""
     state, about = st.session_state, checkpoints.about(_folder())
-    rate = state["draw-rate"] if about.heart_rate else None
+    rate = state.get("draw-rate") if about.heart_rate else None
     return DrawRequest(
         rhythm=state["draw-rhythm"],
         n=int(state["draw-n"]),
         seed=int(state["draw-seed"]),
         steps=_STANDARD.steps if state["draw-sampler"] == "ancestral" else int(state["draw-steps"]),
         sampler=state["draw-sampler"],
-        guidance=float(state["draw-guidance"]) if about.guidance else 1.0,
+        guidance=float(state.get("draw-guidance", 1.0)) if about.guidance else 1.0,
         heart_rate=None if rate is None else float(rate),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from generator.plausible import Finding, Plausibility, check
+from generator.leads import STORED
+from generator.plausible import Plausibility, check
 from generator.request import RHYTHMS, DrawRequest, checkpoint_sha256
-from generator.strip import Counts
+from generator.strip import SAMPLES, Counts
 from study.conversion_page import page
 
 if TYPE_CHECKING:
@@ -77,26 +77,12 @@ def convert(
     ]
     rejected = Counter(sample.rejected for sample in drawn if sample.rejected is not None)
     shown = [(f"{sample.conditions['rhythm']}, seed {seed}, number {sample.number}", sample.counts) for sample in drawn if sample.counts is not None]
-    found = check(np.stack([counts for _, counts in shown]), stated.leads) if shown else _nothing_drawn(stated.leads, rejected)
+    found = check(np.array([counts for _, counts in shown]).reshape(-1, len(STORED), SAMPLES), stated.leads)
     config = replace(config, trained={**config.trained, "check": found.as_dict() | {"rejected": dict(rejected)}})
     checkpoint.save(out, network, config, taps=taps)
     done = Converted(out, checkpoint_sha256(out), config, found, rejected, sum(parameter.numel() for parameter in network.parameters()))
     _write_down(done, file, shown)
     return done
-
-
-def _nothing_drawn(leads: tuple[str, ...], rejected: Counter[str]) -> Plausibility:
-    reasons = ", ".join(f"{reason}: {number}" for reason, number in rejected.items())
-    finding = Finding(
-        name="strips",
-        passed=False,
-        measured={"strips": 0.0},
-        expected={"strips": (1.0, float(rejected.total()))},
-        unit="",
-        found=f"None of the {rejected.total()} first strips would be taken as a recording ({reasons}).",
-        remedy="State other units, or the other kernel form, and convert again.",
-    )
-    return Plausibility(False, (finding,), leads, math.nan, leads, math.nan, 0)
 
 
 def _write_down(done: Converted, file: Path, shown: list[tuple[str, Counts]]) -> None:

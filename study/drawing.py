@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generator.cores import cores
-from generator.request import DrawRequest
+from generator.request import GPU_BATCH, DrawRequest
 from study.errors import Cancelled, StudyError
-from study.turns import GPU_BATCH, Missing, Places, is_gpu
+from study.turns import Missing, Places, is_gpu
 
 if TYPE_CHECKING:
     from distributed import Client, Event, Future
@@ -182,7 +182,12 @@ def _shut(client: Client) -> None:
 
 
 def _workers() -> int:
-    """Half of the cores, each process with one thread: readers keep the other half, and OpenMP threads on busy cores only wait for each other."""
+    """Half of the cores, each process with one thread: readers keep the other half, and OpenMP threads on busy cores only wait for each other.
+
+    One where there is a GPU: each process would fill its memory with a network of its own.
+    """
+    if any(Path("/proc/driver/nvidia/gpus").glob("*")):
+        return 1
     return min(max(cores() // 2, 1), _MOST_WORKERS)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from generator.recordings import Journal, WrittenStrip
-from generator.request import DrawRequest
+from generator.request import GPU_BATCH, DrawRequest
 from study.errors import StudyError
-from study.turns import GPU_BATCH, Missing
+from study.turns import Missing
 
 if TYPE_CHECKING:
     from generator.sssd.draw import Drawn

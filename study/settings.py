@@ -37,7 +37,7 @@ class Settings:
         if unknown:
             known = ", ".join(f"{name} ({meaning})" for name, meaning in _VARIABLES.items())
             raise StudyError(f"Environment variable {unknown[0]} means nothing to blindstrip. Unset it, or use one of {known}.")
-        checkpoint = Path(given["BLINDSTRIP_CHECKPOINT"]).expanduser() if "BLINDSTRIP_CHECKPOINT" in given else None
+        checkpoint = Path(given["BLINDSTRIP_CHECKPOINT"]).expanduser().absolute() if "BLINDSTRIP_CHECKPOINT" in given else None
         if checkpoint is not None and not checkpoint.is_dir():
             raise StudyError(f"BLINDSTRIP_CHECKPOINT: {checkpoint} is no folder. Name one with config.json and model.safetensors, or unset it.")
         own_file = f"sqlite:///{Path(HOME).expanduser() / 'blindstrip.db'}"

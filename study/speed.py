@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from generator.request import DrawRequest, shipped_checkpoint
+from generator.request import GPU_BATCH, DrawRequest, shipped_checkpoint
 from generator.sssd.config import Config
 from storage import jobs, speeds
 from storage.database import Database
 from study import checkpoints
 from study.people import Person
 from study.roles import Action, demand
-from study.turns import GPU_BATCH, is_gpu
+from study.turns import is_gpu
 
 if TYPE_CHECKING:
     from study.drawing import Chunk, Drawer
 
-GUIDANCE_COST = 1.4  # times the work: the half without a label is evaluated while noise outweighs signal
+GUIDANCE_COST = 1.6  # times the work: the half without a label is evaluated while noise outweighs signal
 _STRIPS_TO_MEASURE, _STEPS_TO_MEASURE = 4, 8  # of each worker
 _SECONDS_REMEMBERED = 4.0  # of drawing: a shorter time may have met a busy machine
 _SECONDS_OF_PACE = 60.0  # what the time left is told from

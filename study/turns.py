@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from typing import Protocol
 
-GPU_BATCH = 64  # strips that a GPU draws at a time: large runs end where its batches do, or work is done twice. A CPU draws them singly
+from generator.request import GPU_BATCH
 
 
 def is_gpu(device: str) -> bool:
@@ -32,7 +32,8 @@ class Missing:
         return len(self._numbers) - self._taken
 
     def take(self, size: int) -> tuple[int, int]:
-        """(first, count) of the next run, at most `size` long; one as long as a GPU's batch ends where a batch does."""
+        """(first, count) of the next run, at most `size` long; one as long as a GPU's batch ends where a batch does,
+        or work is done twice."""
         first = self._numbers[self._taken]
         end = (first + size) // GPU_BATCH * GPU_BATCH if size >= GPU_BATCH else first + size
         count = 1

@@ -85,6 +85,8 @@ class Journal:
 
     def discard(self) -> None:
         """Forget what was written down. Where no strip was, the folder is empty again."""
+        if os.name == "nt":  # an open file cannot go there; elsewhere its lock lasts until it is gone
+            self._file.close()
         (self.directory / JOURNAL).unlink()
         self._file.close()
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from generator.cores import cores
 from generator.errors import GeneratorError
 from generator.leads import STORED
-from generator.request import DrawRequest, shipped_checkpoint
+from generator.request import GPU_BATCH, DrawRequest, shipped_checkpoint
 from generator.sssd import checkpoint, draw
 from generator.sssd.config import Config, NetworkConfig
 from generator.sssd.network import Network
@@ -33,7 +33,7 @@ from generator.sssd.schedule import Schedule
 NETWORKS = ("default", "36x256")  # the shipped checkpoint; the published size, with random weights: speed does not depend on their values
 PUBLISHED_STEPS = 200
 PUBLISHED_EVALUATIONS = 2  # timed of them; each is like the other
-STRIPS = {"cpu": 4, "cuda": 64}  # drawn by each thread where that takes little time
+STRIPS = {"cpu": 4, "cuda": GPU_BATCH}  # drawn by each thread where that takes little time
 SECONDS_ENOUGH = 8.0  # a thread that has drawn for so long need not draw more
 
 Say = Callable[[str], None]
@@ -119,13 +119,14 @@ def _draw(folder: str, steps: str, device: str) -> dict[str, Any]:
         threads: _seconds_per_strip(model, int(steps), threads) for threads in ({1, min(cores(), 2)} if model.device.type == "cpu" else {1})
     }
     threads = min(by_threads, key=lambda number: by_threads[number])
+    peak = round(_peak_memory_mb(model.device))  # before the network is read again
     network = checkpoint.load_network(Path(folder))
     return {
         "seconds_per_strip": round(by_threads[threads], 4),
         "steps": int(steps),
         "device": str(draw.provenance(DrawRequest("NSR", 1, 0), model)["device"]),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "peak_memory_mb": round(_peak_memory_mb(model.device)),
+        "peak_memory_mb": peak,
         "threads": threads,
         "seconds_per_strip_by_threads": {str(number): round(seconds, 4) for number, seconds in sorted(by_threads.items())},
         "load_seconds": round(loaded, 2),

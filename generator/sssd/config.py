@@ -58,6 +58,9 @@ class NetworkConfig:
     linear_filters: int = 0  # filters of the direct path from input to output; 0 for none
 
     def __post_init__(self) -> None:
+        whole = [field.name for field in dataclasses.fields(self) if field.type == "int" and not isinstance(getattr(self, field.name), int)]
+        if whole:
+            raise GeneratorError(f"The network's {', '.join(whole)} must be whole numbers.")
         if self.fold < 1 or 1000 % self.fold:
             raise GeneratorError(f"fold is {self.fold}, and 1000 samples are no multiple of it. Choose 1, 2, 4, 5, 8 or 10.")
         if self.kernel_form not in get_args(KernelForm):
@@ -108,6 +111,12 @@ class Config:
         for name in ("mean_mv", "std_mv", "channel_mean", "channel_std"):
             if len(getattr(self, name)) != len(self.leads):
                 raise GeneratorError(f"{name} has {len(getattr(self, name))} values for {len(self.leads)} leads. Give one for each.")
+        if min(*self.std_mv, *self.channel_std) <= 0 or not all(map(math.isfinite, (*self.mean_mv, *self.std_mv, *self.channel_mean))):
+            raise GeneratorError("std_mv and channel_std must be above 0, means and deviations finite.")
+        if (self.network.in_channels, self.network.out_channels) != (len(self.leads), len(self.leads)):
+            raise GeneratorError(
+                f"The network has {self.network.in_channels} channels in and {self.network.out_channels} out for {len(self.leads)} leads."
+            )
         beyond = [place for places in self.labels.values() for place in places if not 0 <= place < self.network.label_embed_classes]
         if beyond:
             raise GeneratorError(f"labels name position {beyond[0]}; the network knows 0 to {self.network.label_embed_classes - 1}.")
@@ -130,9 +139,9 @@ class Config:
         if values.get("format") == 1:
             values = _from_format_1(values)
         wanted = {field.name for field in fields(cls)} | {"format", "rate"}
-        network = dict(values.get("network", {}))
+        network = values.get("network")
         missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)
-        if "network" in values and "kernel_form" not in network:
+        if isinstance(network, dict) and "kernel_form" not in network:
             missing.append("network.kernel_form")
         if missing or unknown:
             raise GeneratorError(f"{name}: missing fields {missing}, unknown fields {unknown}. Train again, or convert the checkpoint.")
@@ -141,7 +150,7 @@ class Config:
             raise GeneratorError(f"{name}: {found}; this program reads format {FORMAT} at 100 samples/s.")
         try:
             return cls(
-                network=NetworkConfig.from_dict(network),
+                network=NetworkConfig.from_dict(dict(network or {})),
                 schedule=Schedule.from_dict(dict(values["schedule"])),
                 labels={rhythm: tuple(map(int, places)) for rhythm, places in dict(values["labels"]).items()},
                 leads=tuple(values["leads"]),

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from generator.errors import Cancelled, GeneratorError, Refused
 from generator.leads import STORED, limb_weights
-from generator.request import RHYTHMS, DrawRequest, checkpoint_sha256, shipped_checkpoint
+from generator.request import GPU_BATCH, RHYTHMS, DrawRequest, checkpoint_sha256, shipped_checkpoint
 from generator.sssd import checkpoint as checkpoints
 from generator.sssd.checkpoint import Model
 from generator.sssd.config import check_request
@@ -32,7 +32,7 @@ from generator.strip import SAMPLES, Counts, canonical_from_stored
 Progress = Callable[[float, int], None]  # strips done (with fractions), strips to draw
 
 # Rounding in matrix products depends on a batch's size, so every batch has the same one, and a strip the same place in it; unused places hold zeros.
-_BATCH = {"cpu": 1, "cuda": 64}
+_BATCH = {"cpu": 1, "cuda": GPU_BATCH}
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,12 @@ def draw(
     telling = _Telling(count, progress, cancelled)
 
     def one_batch(numbers: range) -> list[Drawn]:
-        with one_thread():
-            return _draw_batch(request, model, numbers, size, lambda done, steps: telling(numbers, done / steps))
+        return _draw_batch(request, model, numbers, size, lambda done, steps: telling(numbers, done / steps))
 
-    if threads <= 1 or model.device.type != "cpu":
-        return [drawn for numbers in batches for drawn in one_batch(numbers)]
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            return [drawn for part in pool.map(one_batch, batches) for drawn in part]
-        except BaseException:
-            telling.stopped = True
-            pool.shutdown(cancel_futures=True)
-            raise
+    with one_thread():
+        if threads <= 1 or model.device.type != "cpu":
+            return [drawn for numbers in batches for drawn in one_batch(numbers)]
+        return _side_by_side(one_batch, batches, threads, telling)
 
 
 def load(path: Path | None = None, device: str = "auto") -> Model:
@@ -99,9 +93,26 @@ def provenance(request: DrawRequest, model: Model) -> dict[str, object]:
         **request.as_dict(),
         "steps": model.config.schedule.T if request.sampler == "ancestral" else request.steps,
         "checkpoint": model.sha256,
-        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else f"{platform.machine()} CPU",
+        "device": _device_name(model),
         "torch": torch.__version__,
     }
+
+
+def _side_by_side(one_batch: Callable[[range], list[Drawn]], batches: list[range], threads: int, telling: _Telling) -> list[Drawn]:
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            return [drawn for part in pool.map(one_batch, batches) for drawn in part]
+        except BaseException:
+            telling.stopped = True
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _device_name(model: Model) -> str:
+    """A GPU's name, or a processor's with the instructions that PyTorch uses on it: with others, sums are rounded otherwise."""
+    if model.device.type == "cuda":
+        return torch.cuda.get_device_name(model.device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} CPU"
 
 
 class _Telling:

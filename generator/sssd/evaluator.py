@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -66,6 +67,7 @@ class Evaluator:
             self._linear = None if network.linear is None else product(network.linear)
             self._places = None if network.linear_places is None else product(network.linear_places)
         self._small = _small_layers(network, device)
+        self._lock = threading.Lock()
         self._graphs: dict[tuple[torch.Size, ...], _Graph | None] = {}
 
     def conditioned(self, labels: Tensor, track: Tensor | None = None) -> Output:
@@ -135,14 +137,15 @@ class Evaluator:
         """On a GPU: thousands of small launches as one."""
         tensors = (x, *run.tensors(), *step.tensors())
         shapes = tuple(tensor.shape for tensor in tensors)
-        if shapes not in self._graphs:
-            try:
-                self._graphs[shapes] = _Graph(self._evaluate, x, run, step)
-            except RuntimeError as error:
-                _LOG.warning("No CUDA graph, drawing will be slower: %s", error)
-                self._graphs[shapes] = None
-        graph = self._graphs[shapes]
-        return self._evaluate(x, run, step) if graph is None else graph(tensors)
+        with self._lock, torch.cuda.device(self.device):  # the graph's inputs lie in one place, and threads of a worker share it
+            if shapes not in self._graphs:
+                try:
+                    self._graphs[shapes] = _Graph(self._evaluate, x, run, step)
+                except RuntimeError as error:
+                    _LOG.warning("No CUDA graph, drawing will be slower: %s", error)
+                    self._graphs[shapes] = None
+            graph = self._graphs[shapes]
+            return self._evaluate(x, run, step) if graph is None else graph(tensors)
 
 
 @dataclass(frozen=True)

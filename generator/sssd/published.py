@@ -37,7 +37,7 @@ LABEL_SETS: dict[int, dict[str, tuple[int, ...]]] = {
 }
 
 # Mean and standard deviation in mV over PTB-XL, folds 1 to 8, NSR and AF. Sampling starts from the marginal that training ended in: published
-# files do not tell theirs, but the schedule leaves so little of it that half or twice the deviation would move the start by 2 %.
+# files do not tell theirs. For channels in mV the schedule leaves so little of it that half or twice the deviation would move the start by 2 %.
 USUAL_MEAN_MV = dict(I=0.027, II=0.028, III=0.001, aVR=-0.027, aVL=0.013, aVF=0.014, V1=-0.019, V2=0.012, V3=0.032, V4=0.045, V5=0.044, V6=0.036)  # noqa: C408
 USUAL_STD_MV = dict(I=0.136, II=0.149, III=0.110, aVR=0.131, aVL=0.100, aVF=0.112, V1=0.166, V2=0.283, V3=0.265, V4=0.259, V5=0.237, V6=0.196)  # noqa: C408
 
@@ -148,9 +148,13 @@ def network_from_published(file: Path, wavenet: Mapping[str, Any], *, kernel_for
         raise GeneratorError(f"{file} is not a PyTorch checkpoint that can be read safely ({reason}).") from error
     if not isinstance(stored, dict) or not isinstance(stored.get("model_state_dict"), dict):
         raise GeneratorError(f"{file} has no 'model_state_dict'. A checkpoint of the published SSSD-ECG code is needed.")
-    with torch.device("meta"):  # the published code spends 110 s on initial values that the checkpoint replaces
-        network = Network(config)
-    put(network, published_weights(stored["model_state_dict"]), name=str(file))
+    try:
+        weights = published_weights(stored["model_state_dict"])
+        with torch.device("meta"):  # the published code spends 110 s on initial values that the checkpoint replaces
+            network = Network(config)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise GeneratorError(f"{file} with {config_name}: not what the published code writes ({type(error).__name__}: {error}).") from error
+    put(network, weights, name=str(file))
     return network
 
 

@@ -98,6 +98,10 @@ def train(
     settings = settings or Settings()
     if start is not None:
         before = read_config(start)
+        if (before.leads, before.units, before.labels) != (STORED, "standardised", _labels()):
+            raise GeneratorError(
+                f"{start}: other leads, units or labels than training has. Only a checkpoint that was trained here can be trained further."
+            )
         settings = replace(settings, network=before.network, schedule=before.schedule, start=checkpoint_sha256(start))
     strips = records if isinstance(records, TrainingSet) else TrainingSet.from_candidates(records)
     at = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
@@ -322,7 +326,7 @@ class _Run:
         return Config(
             network=self.settings.network,
             schedule=self.settings.schedule,
-            labels={name: (place,) for place, name in enumerate(RHYTHMS)},
+            labels=_labels(),
             leads=STORED,
             units="standardised",
             mean_mv=tuple(round(float(v), 6) for v in self.mean),
@@ -348,6 +352,10 @@ class _Run:
 
     def _rr_models(self) -> dict[str, RRModel]:
         return {name: fit([self.r_times[row] for row in rows], breathes=name == "NSR") for name, rows in self.of_rhythm.items()}
+
+
+def _labels() -> dict[str, tuple[int, ...]]:
+    return {name: (place,) for place, name in enumerate(RHYTHMS)}
 
 
 def _sharing_weights(network: Network) -> Network:

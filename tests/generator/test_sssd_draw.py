@@ -189,6 +189,25 @@ def test_broken_checkpoints_are_refused_with_the_file_named(folder: Path, tmp_pa
         draw.load(copy)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": [1]}, "config.json"),
+        ({"std_mv": [0.0] * 8}, "above 0"),
+        ({"leads": ["I", "V1"]}, "V1 to V6 and two limb leads"),
+        ({"network": {"in_channels": 12, "kernel_form": "conjugate"}}, "12 channels in"),
+        ({"network": {"res_channels": "a", "kernel_form": "conjugate"}}, "res_channels must be whole"),
+        ({"units": "furlongs"}, "units are 'furlongs'"),
+    ],
+)
+def test_settings_that_make_no_network_are_refused_in_words(folder: Path, tmp_path: Path, change: dict[str, object], words: str) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    values = json.loads((folder / "config.json").read_text())
+    (tmp_path / "copy" / "config.json").write_text(json.dumps({**values, **change}))
+    with pytest.raises(GeneratorError, match=words):
+        draw.load(tmp_path / "copy")
+
+
 def test_checkpoints_of_the_first_format_still_draw(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "old")
     values = json.loads((folder / "config.json").read_text())

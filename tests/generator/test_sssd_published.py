@@ -152,3 +152,16 @@ def test_settings_that_cannot_be_right_are_refused(file: Path, settings: Path, t
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(GeneratorError, match=words):
         read(file, tmp_path / "config.json", PTB_XL)
+
+
+def test_a_damaged_checkpoint_is_refused_in_words(file: Path, settings: Path, tmp_path: Path) -> None:
+    state = torch.load(file, weights_only=True)["model_state_dict"]
+    [one, *_] = [key for key in state if key.endswith("weight_v")]
+    for name, damaged in (
+        ("without", {key: tensor for key, tensor in state.items() if key != one}),
+        ("text", {**state, one: "text"}),
+        ("numbers", {**state, 7: state[one]}),
+    ):
+        torch.save({"model_state_dict": damaged}, tmp_path / f"{name}.pkl")
+        with pytest.raises(GeneratorError, match=f"{name}.pkl"):
+            read(tmp_path / f"{name}.pkl", settings, PTB_XL)

@@ -147,6 +147,14 @@ def test_a_checkpoint_can_be_trained_further(strips: TrainingSet, tmp_path: Path
         train.train(strips, tmp_path / "further", 0.0001, device="cpu", settings=SMALL)  # begun from a checkpoint, now anew
 
 
+def test_what_was_not_trained_here_is_not_trained_further(strips: TrainingSet, tmp_path: Path) -> None:
+    folder = train.train(strips, tmp_path / "first", 0.0001, device="cpu", settings=SMALL)
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "units": "mV"}))
+    with pytest.raises(GeneratorError, match="Only a checkpoint that was trained here"):
+        train.train(strips, tmp_path / "further", 0.0001, device="cpu", settings=SMALL, start=folder)
+
+
 def test_a_stretched_strip_has_its_beats_farther_from_the_middle() -> None:
     t = np.arange(1000) / 100
     strip = np.exp(-0.5 * ((t - 6) / 0.05) ** 2)[None].astype(np.float32)

@@ -100,8 +100,8 @@ def test_the_time_it_takes_is_told_before_and_follows_what_is_entered(sidebar: S
     _measured(db, seconds=0.01)
     assert "About 20 s for 100 strips: 0.2 s a strip and core on x86_64 CPU, 1 worker. No GPU here: the CPU draws." in sidebar.choose(n=100).text()
     assert "About 40 s for 100 strips: 0.4 s a strip" in sidebar.choose(steps=40).text()
-    assert "About 55 s for 100 strips: 0.56 s a strip" in sidebar.choose(guidance=3).text()
-    assert "About 5 min for 100 strips: 2.8 s a strip" in sidebar.choose(sampler="ancestral").text()  # 200 steps, whatever the others are
+    assert "About 65 s for 100 strips: 0.64 s a strip" in sidebar.choose(guidance=3).text()
+    assert "About 5 min for 100 strips: 3.2 s a strip" in sidebar.choose(sampler="ancestral").text()  # 200 steps, whatever the others are
     assert "from the size of its network" not in sidebar.text()
 
 
