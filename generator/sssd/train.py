@@ -72,7 +72,7 @@ class Settings:
     drop_track: float = 0.05  # share of strips trained without a rhythm track
     gain: float = 0.1  # SD of the log of a random gain, the same for all leads
     shift: int = 3  # samples, at most, that a strip is moved by, all leads alike
-    stretch: float = 0.03  # SD of the log of a random stretch in time, beats and all
+    stretch: float = 0.0  # SD of the log of a random stretch in time, beats and all; the interpolation costs detail above 30 Hz
     turn: float = 5.0  # degrees, SD of a random turn of the electrical axis in the frontal plane
     save_seconds: float = 60.0
     start: str | None = None  # SHA-256 of the checkpoint that was trained further
@@ -269,7 +269,7 @@ class _Run:
             gain = np.exp(s.gain * self.choices.normal())
             stretch = float(np.exp(s.stretch * self.choices.normal()))
             turned = self.turn(s.turn * self.choices.normal()) @ self.data[row]
-            x[i] = gain * shifted(stretched(turned.astype(np.float32), stretch), shift)
+            x[i] = gain * shifted(stretched(turned.astype(np.float32), stretch) if s.stretch else turned.astype(np.float32), shift)
             if self.choices.uniform() >= s.drop_track:
                 r_times = MIDDLE + stretch * (self.r_times[row] - MIDDLE) + shift / RATE
                 tracks[i] = track(r_times[(r_times >= 0) & (r_times < SECONDS)])
