@@ -72,7 +72,7 @@ def test_it_says_on_top_that_they_are_not_and_what_to_do(strips: list[tuple[str,
         assert finding.found in rest
     assert rest.count("✗ failed") == sum(not finding.passed for finding in plausibility.findings) > 0
     assert rest.count("✓ passed") == sum(finding.passed for finding in plausibility.findings) > 0
-    assert "V1 points up in 4 of 4 strips" in rest
+    assert "The QRS complex of V1 is positive in 4 of 4 strips" in rest
 
 
 def test_it_shows_every_fact_and_every_strip_with_its_caption(strips: list[tuple[str, Counts]]) -> None:
