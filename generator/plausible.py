@@ -35,7 +35,7 @@ AMPLITUDE_MV = {  # QRS complex from peak to peak
     **{"V3": (0.55, 4.0), "V4": (0.7, 4.0), "V5": (0.6, 4.0), "V6": (0.42, 3.2)},
 }
 SPREAD = (0.22, 1.0)  # standard deviation over leads of log amplitude; 0.1 where each lead of each strip was stretched to 0..1
-POLARITY = {  # (R + S) / (R - S): near 0 a QRS complex points nowhere. II is left out, as it points down in a quarter of AF
+POLARITY = {  # (R + S) / (R - S): near 0 a QRS complex is isoelectric. II is left out, as it is negative in a quarter of AF
     **{"I": (-0.15, 1.0), "V5": (-0.15, 1.0), "V6": (-0.15, 1.0), "aVR": (-1.0, 0.15), "V1": (-1.0, 0.15)},
 }
 GROWTH = (0.15, 1.0)  # by how much R's share of the QRS complex is larger in V5 than in V1
@@ -188,10 +188,10 @@ class _Leads:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A way to read the channels: leads in another order than stated, some of them upside down."""
+    """A way to read the channels: leads in another order than stated, some of them inverted."""
 
     order: tuple[str, ...]  # of the channels
-    signs: tuple[int, ...]  # of the channels, -1: upside down
+    signs: tuple[int, ...]  # of the channels, -1: inverted
     stated: tuple[str, ...]
 
     def matrix(self) -> NDArray[np.float64]:
@@ -276,7 +276,7 @@ def _limb_leads_in_place(reading: _Reading) -> _Reading:
 
 
 def _steps(here: _Reading) -> Iterator[_Reading]:
-    """Another known order, two channels exchanged, one put elsewhere, or channels turned over: one, V1 and V2, V1 to V3, all."""
+    """Another known order, two channels exchanged, one put elsewhere, or channels inverted: one, V1 and V2, V1 to V3, all."""
     limb = [lead for lead in here.order if lead not in _CHEST]
     orders = {*_known(here.order)[1:], (*_CHEST, *limb)}
     for one, other in permutations(range(len(here.order)), 2):

@@ -140,11 +140,11 @@ def test_another_lead_order_is_caught_and_the_right_one_named(recordings: dict[s
 def test_inverted_leads_are_caught_and_named(recordings: dict[str, Strips], order: tuple[str, ...], leads: tuple[str, ...]) -> None:
     signs = np.array([-1 if lead in leads else 1 for lead in order])
     found = planted(recordings, lambda strips: read_as(signs[:, None] * channels(strips, order), order), order)
-    named = [all(lead in one.remedies[0].split(" upside down")[0].replace(",", "").split() for lead in leads) for one in found]
+    named = [all(lead in one.remedies[0].split(" inverted")[0].replace(",", "").split() for lead in leads) for one in found]
     assert np.mean(named) >= 0.8
     if "V1" in leads:
         [polarity] = [finding for finding in found[-1].findings if finding.name == "polarity"]
-        assert "V1 points up in 8 of 8 strips, in real ECGs down." in polarity.sentence or polarity.measured["V1"] > 0.15
+        assert "The QRS complex of V1 is positive in 8 of 8 strips (real: negative)." in polarity.sentence or polarity.measured["V1"] > 0.15
 
 
 def test_leads_turned_upright_one_by_one_are_caught(recordings: dict[str, Strips]) -> None:
