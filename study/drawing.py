@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from generator.cores import cores
 from generator.request import GPU_BATCH, DrawRequest
 from study.errors import Cancelled, StudyError
-from study.turns import Missing, Places, is_gpu
+from study.turns import Missing, WorkerSlots, is_gpu
 
 if TYPE_CHECKING:
     from distributed import Client, Event, Future
@@ -55,7 +55,7 @@ class Drawer:
         self._client: Client | None = None
         self._lock = threading.Lock()
         self._closed = False
-        self._places = Places()
+        self._places = WorkerSlots()
         self._heard: dict[str, float] = {}  # key of a chunk under way to the strips that its worker has drawn of it
         self._first_size = 1
 
@@ -197,7 +197,7 @@ def _workers() -> int:
 class _UnderWay:
     """The chunks of one drawing that workers are at; leaving its context stops them."""
 
-    def __init__(self, client: Client, places: Places, heard: dict[str, float], request: DrawRequest, checkpoint: str | None) -> None:
+    def __init__(self, client: Client, places: WorkerSlots, heard: dict[str, float], request: DrawRequest, checkpoint: str | None) -> None:
         from distributed import Event
 
         self.news = threading.Event()

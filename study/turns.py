@@ -14,7 +14,7 @@ def is_gpu(device: str) -> bool:
     return not device.endswith(" CPU")
 
 
-class Waits(Protocol):
+class WaitingDrawing(Protocol):
     """Who waits for a place: `news` is set when they should ask again."""
 
     news: threading.Event
@@ -43,7 +43,7 @@ class Missing:
         return first, count
 
 
-class Places:
+class WorkerSlots:
     """The workers' places, handed out in turn: to the drawing that holds fewest, among those to the one that has waited longest.
 
     No more chunks are sent than are drawn at once. Of chunks that wait on a worker, Dask would count its death against all.
@@ -51,10 +51,10 @@ class Places:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[Waits, set[str]] = {}
-        self._waiting: dict[Waits, None] = {}  # in the order in which they came
+        self._held: dict[WaitingDrawing, set[str]] = {}
+        self._waiting: dict[WaitingDrawing, None] = {}  # in the order in which they came
 
-    def take(self, asking: Waits, key: str, places: int) -> bool:
+    def take(self, asking: WaitingDrawing, key: str, places: int) -> bool:
         """Whether it is the turn of who asks, who then holds a place under this key; otherwise they are woken when they should ask again."""
         with self._lock:
             self._waiting[asking] = None
@@ -65,24 +65,24 @@ class Places:
             self._held.setdefault(asking, set()).add(key)
             return True
 
-    def give_back(self, holder: Waits, key: str) -> None:
+    def give_back(self, holder: WaitingDrawing, key: str) -> None:
         with self._lock:
             self._held.get(holder, set()).discard(key)
             self._wake()
 
-    def step_back(self, asking: Waits) -> None:
+    def step_back(self, asking: WaitingDrawing) -> None:
         """They are busy with something else: others need not wait for them."""
         with self._lock:
             self._waiting.pop(asking, None)
             self._wake()
 
-    def leave(self, holder: Waits) -> None:
+    def leave(self, holder: WaitingDrawing) -> None:
         with self._lock:
             self._held.pop(holder, None)
             self._waiting.pop(holder, None)
             self._wake()
 
-    def _next(self) -> Waits:
+    def _next(self) -> WaitingDrawing:
         return min(self._waiting, key=lambda one: len(self._held.get(one, ())))
 
     def _wake(self) -> None:

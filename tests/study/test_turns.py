@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as some
 
-from study.turns import GPU_BATCH, Missing, Places
+from study.turns import GPU_BATCH, Missing, WorkerSlots
 
 
 @given(n=some.integers(1, 300), first=some.integers(0, 40), skip=some.sets(some.integers(0, 320)), size=some.integers(1, 256))
@@ -32,7 +32,7 @@ def test_large_runs_end_where_a_gpus_batches_do() -> None:
 class _Drawing:
     """Asks for places until it is refused, as a drawing does that has much to draw."""
 
-    def __init__(self, places: Places, among: int) -> None:
+    def __init__(self, places: WorkerSlots, among: int) -> None:
         self.news = threading.Event()
         self.held: list[str] = []
         self._places, self._among, self._asked = places, among, 0
@@ -48,7 +48,7 @@ class _Drawing:
 
 
 def test_a_drawing_that_comes_late_takes_turns_with_one_that_is_under_way() -> None:
-    places = Places()
+    places = WorkerSlots()
     long, short = _Drawing(places, 1), _Drawing(places, 1)
     long.ask()
     short.ask()
@@ -65,7 +65,7 @@ def test_a_drawing_that_comes_late_takes_turns_with_one_that_is_under_way() -> N
 
 
 def test_the_workers_are_shared_evenly() -> None:
-    places = Places()
+    places = WorkerSlots()
     first, second, third = (_Drawing(places, 6) for _ in range(3))
     first.ask()
     assert len(first.held) == 6
@@ -80,7 +80,7 @@ def test_the_workers_are_shared_evenly() -> None:
 
 
 def test_nobody_waits_for_who_is_busy_or_gone() -> None:
-    places = Places()
+    places = WorkerSlots()
     gone, busy, here = (_Drawing(places, 1) for _ in range(3))
     for one in (gone, busy, here):
         one.ask()
