@@ -72,8 +72,8 @@ class Settings:
     drop_track: float = 0.05  # share of strips trained without a rhythm track
     gain: float = 0.1  # SD of the log of a random gain, the same for all leads
     shift: int = 3  # samples, at most, that a strip is moved by, all leads alike
-    stretch: float = 0.0  # SD of the log of a random stretch in time, beats and all; the interpolation costs detail above 30 Hz
-    turn: float = 5.0  # degrees, SD of a random turn of the electrical axis in the frontal plane
+    stretch: float = 0.0  # SD of the log of a random stretch in time, beats and all; its cubic interpolation takes some of the highest band
+    turn: float = 0.0  # degrees, SD of a random turn of the electrical axis in the frontal plane
     save_seconds: float = 60.0
     start: str | None = None  # SHA-256 of the checkpoint that was trained further
 

@@ -14,7 +14,7 @@ from generator.sssd.schedule import Schedule
 from storage import jobs as stored
 from storage.database import Database
 from storage.jobs import JobRow
-from storage.tables import Drawing, Rejection, Strip, Truth
+from storage.tables import Drawing, Strip, Truth
 from study import drawing, jobs, people, work
 from study.drawing import Drawer
 from study.errors import Cancelled, StudyError
@@ -59,15 +59,7 @@ def rosa(db: Database) -> Person:
 
 def _claimed(db: Database, person: Person, checkpoint: str, n: int = 10, sampler: str = "dpm++2m") -> JobRow:
     jobs.ask(db, person, "draw", {"request": DrawRequest("AF", n, 7, steps=4, sampler=sampler).as_dict(), "checkpoint": checkpoint})
-    with db.write() as session:
-        row = stored.claim(session)
-    assert row
-    return row
-
-
-def _numbers(db: Database) -> list[int]:
-    with db.read() as session:
-        return sorted([*session.scalars(select(Drawing.number)), *session.scalars(select(Rejection.number))])
+    return tiny.claimed(db)
 
 
 def _whole(db: Database, checkpoint: str, n: int) -> bool:
@@ -85,7 +77,7 @@ def test_drawing_stores_each_strip_once_with_what_draws_it_again(db: Database, r
     job = _claimed(db, rosa, checkpoint)
     result = work.do(db, job, Progress(db, job.id), drawer)
     assert sum(result.values()) == 10
-    assert _numbers(db) == list(range(10))
+    assert tiny.numbers(db) == list(range(10))
     assert _whole(db, checkpoint, 10)
     row = jobs.job(db, rosa, job.id)
     assert (row.done, row.total) == (10, 10)
@@ -121,7 +113,7 @@ def test_a_worker_that_dies_once_loses_no_strip(db: Database, rosa: Person, dead
     job = _claimed(db, rosa, deadly, n=12)
     result = work.do(db, job, Progress(db, job.id), drawer)
     assert sum(result.values()) == 12
-    assert _numbers(db) == list(range(12))
+    assert tiny.numbers(db) == list(range(12))
     assert _whole(db, deadly, 12)
 
 
@@ -132,7 +124,7 @@ def test_a_worker_that_dies_twice_over_the_same_strips_ends_the_job_and_keeps_wh
     job = _claimed(db, rosa, deadly, n=12)
     with pytest.raises(StudyError, match=r"died twice over the same strips"):
         work.do(db, job, Progress(db, job.id), drawer)
-    assert set(_numbers(db)) <= set(range(12)) - {tiny.DEADLY}
+    assert set(tiny.numbers(db)) <= set(range(12)) - {tiny.DEADLY}
     assert _whole(db, deadly, 12)
     chunks = drawer.draw(DrawRequest("NSR", 4, 1, steps=4), checkpoint=deadly)  # the next job has a worker again
     assert sum(len(chunk.samples) for chunk in chunks) == 4
@@ -162,7 +154,7 @@ def test_a_job_tells_strips_under_way(db: Database, rosa: Person, slow: str, dra
     row = jobs.job(db, rosa, job.id)
     assert row.status == "cancelling"
     assert 0 < row.done < 1
-    assert _numbers(db) == []  # nothing half-drawn is kept
+    assert tiny.numbers(db) == []  # nothing half-drawn is kept
 
 
 def test_a_scheduler_that_is_not_there_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from generator.request import DrawRequest
 from storage import jobs as stored
 from storage.database import Database
 from storage.jobs import JobRow
-from storage.tables import Drawing, Job, Rejection, now
+from storage.tables import Job, now
 from study import jobs, people, runner, runner_process, work
 from study.drawing import Chunk, Drawer
 from study.errors import Cancelled
@@ -50,18 +50,6 @@ def rosa(db: Database) -> Person:
 
 def _asked(checkpoint: str, n: int = 10, seed: int = 7, steps: int = 4) -> dict[str, Any]:
     return {"request": DrawRequest("AF", n, seed, steps=steps).as_dict(), "checkpoint": checkpoint}
-
-
-def _claimed(db: Database) -> JobRow:
-    with db.write() as session:
-        row = stored.claim(session)
-    assert row
-    return row
-
-
-def _numbers(db: Database) -> list[int]:
-    with db.read() as session:
-        return sorted([*session.scalars(select(Drawing.number)), *session.scalars(select(Rejection.number))])
 
 
 # ---- jobs, in this process ----
@@ -133,7 +121,7 @@ def _be_silent(db: Database, job_id: int) -> None:
 
 def test_a_job_whose_runner_was_killed_is_marked_at_the_next_start(db: Database, rosa: Person) -> None:
     job_id = jobs.ask(db, rosa, "utility", {"study_id": 1})
-    _claimed(db)
+    tiny.claimed(db)
     _be_silent(db, job_id)
     _work_through(db, _NoDask())
     row = jobs.job(db, rosa, job_id)
@@ -163,11 +151,11 @@ def test_stopping_marks_what_is_unfinished(db: Database, rosa: Person, monkeypat
 def _interrupted(db: Database, person: Person, drawer: Drawer, asked: dict[str, Any]) -> JobRow:
     """A job that has stored some of its strips, and whose runner is gone."""
     job_id = jobs.ask(db, person, "draw", asked)
-    job = _claimed(db)
+    job = tiny.claimed(db)
     progress = Progress(db, job.id, job.started_at)
 
     def stop_after_some() -> None:
-        until(lambda: bool(_numbers(db)))
+        until(lambda: bool(tiny.numbers(db)))
         progress.stop()
 
     stopping = threading.Thread(target=stop_after_some)
@@ -182,12 +170,12 @@ def _interrupted(db: Database, person: Person, drawer: Drawer, asked: dict[str, 
 def test_a_drawing_whose_runner_was_killed_goes_on_with_what_is_missing(db: Database, rosa: Person, checkpoint: str, drawer: Drawer) -> None:
     n = 600
     job = _interrupted(db, rosa, drawer, _asked(checkpoint, n=n))
-    there = _numbers(db)
+    there = tiny.numbers(db)
     assert 0 < len(there) < n
     _work_through(db, _Kept(drawer))
     row = jobs.job(db, rosa, job.id)
     assert (row.status, row.done, row.attempts) == ("done", n, 2), row.message
-    assert _numbers(db) == list(range(n))
+    assert tiny.numbers(db) == list(range(n))
     assert row.result
     assert sum(row.result.values()) == n
     assert row.result["already_present"] == 0  # none was drawn again
@@ -196,7 +184,7 @@ def test_a_drawing_whose_runner_was_killed_goes_on_with_what_is_missing(db: Data
 def test_a_drawing_whose_runner_dies_again_fails_with_a_message(db: Database, rosa: Person, checkpoint: str) -> None:
     job_id = jobs.ask(db, rosa, "draw", _asked(checkpoint))
     for _ in range(runner.ATTEMPTS):
-        _claimed(db)
+        tiny.claimed(db)
         _be_silent(db, job_id)
         runner._take_in_orphans(db, set())
     row = jobs.job(db, rosa, job_id)
@@ -205,7 +193,7 @@ def test_a_drawing_whose_runner_dies_again_fails_with_a_message(db: Database, ro
 
 def test_a_drawing_that_was_being_cancelled_when_its_runner_died_is_cancelled(db: Database, rosa: Person, checkpoint: str) -> None:
     job_id = jobs.ask(db, rosa, "draw", _asked(checkpoint))
-    _claimed(db)
+    tiny.claimed(db)
     jobs.cancel(db, rosa, job_id)
     _be_silent(db, job_id)
     runner._take_in_orphans(db, set())
@@ -216,14 +204,14 @@ def test_a_runner_that_was_only_asleep_neither_stores_nor_ends_what_another_goes
     db: Database, rosa: Person, checkpoint: str, drawer: Drawer
 ) -> None:
     job_id = jobs.ask(db, rosa, "draw", _asked(checkpoint))
-    asleep = _claimed(db)
+    asleep = tiny.claimed(db)
     _be_silent(db, job_id)
     runner._take_in_orphans(db, set())
-    goes_on = _claimed(db)
+    goes_on = tiny.claimed(db)
     assert goes_on.id == asleep.id
     with pytest.raises(Cancelled):
         work.do(db, asleep, Progress(db, job_id, asleep.started_at), drawer)
-    assert _numbers(db) == []
+    assert tiny.numbers(db) == []
     with db.write() as session:
         assert not stored.finish(session, job_id, "cancelled", run=asleep.started_at)
         assert stored.finish(session, job_id, "done", run=goes_on.started_at)
@@ -317,7 +305,7 @@ def test_the_runner_draws_survives_nothing_and_leaves_nothing_behind(db: Databas
         until(lambda: not jobs.job(db, rosa, job_id).active)
         row = jobs.job(db, rosa, job_id)
         assert row.status == "done", row.message
-        assert _numbers(db) == list(range(6))
+        assert tiny.numbers(db) == list(range(6))
 
         endless = jobs.ask(db, rosa, "draw", _asked(checkpoint, n=100_000, seed=8))
         until(lambda: jobs.job(db, rosa, endless).done > 0)

@@ -7,9 +7,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from generator.leads import STORED
 from generator.sssd.config import Config, NetworkConfig
 from generator.sssd.schedule import Schedule
+from storage import jobs
+from storage.database import Database
+from storage.jobs import JobRow
+from storage.tables import Drawing, Rejection
 from study import drawing
 from study.drawing import Chunk
 
@@ -45,6 +51,20 @@ def write(folder: Path, schedule: Schedule | None = None, *, unconditional: bool
     config = Config(NETWORK, schedule or Schedule(), labels, STORED, "standardised", zero, small, zero, one, unconditional, {}, trained)
     save(folder, network, config)
     return str(folder)
+
+
+def claimed(db: Database) -> JobRow:
+    """The oldest queued job, as a runner takes it up."""
+    with db.write() as session:
+        row = jobs.claim(session)
+    assert row
+    return row
+
+
+def numbers(db: Database) -> list[int]:
+    """Of the samples that are stored, strips and rejections, each as often as it is there."""
+    with db.read() as session:
+        return sorted([*session.scalars(select(Drawing.number)), *session.scalars(select(Rejection.number))])
 
 
 def dies(folder: str, times: int) -> None:
