@@ -9,12 +9,15 @@ from typing import Any
 
 from generator.errors import GeneratorError
 
-SAMPLERS = ("dpm++2m", "ancestral")  # fast second-order multistep; the published ancestral one, always over all of its steps
+# Fast second-order multistep ones, of the stochastic and of the ordinary equation; the published ancestral one, always over all of its steps.
+SAMPLERS = ("dpm++2m-sde", "dpm++2m", "ancestral")
 RHYTHMS = ("NSR", "AF")
 MOST_STRIPS = 100_000
 STEP_LIMITS = (4, 200)
 HEART_RATE_LIMITS = (30, 200)
 GPU_BATCH = 64  # strips that a GPU draws at a time; a CPU draws them singly
+
+TRAINING_BEATS = "training_beats.safetensors"  # in a checkpoint's folder, where it has one: generator.copies
 
 _PART = 1 << 20  # bytes read at a time: a published network has 500 MB
 
@@ -26,8 +29,8 @@ class DrawRequest:
     rhythm: str  # NSR or AF
     n: int  # strips
     seed: int  # 0 or more
-    steps: int = 20  # network evaluations a strip, dpm++2m only: ancestral always takes its schedule's T
-    sampler: str = "dpm++2m"
+    steps: int = 20  # network evaluations a strip; ancestral always takes its schedule's T
+    sampler: str = SAMPLERS[0]
     guidance: float = 1.0  # 1: as trained; more exaggerates the rhythm (classifier-free guidance, about 1.6 times the work)
     heart_rate: float | None = None  # beats a minute; None: drawn from the rhythm's RR model
 
@@ -66,10 +69,13 @@ def shipped_checkpoint() -> Path:
 
 
 def checkpoint_sha256(path: Path | None = None) -> str:
-    """SHA-256 over config.json and model.safetensors: what a strip's provenance names. GeneratorError where one is missing."""
+    """SHA-256 over config.json and model.safetensors: what a strip's provenance names. GeneratorError where one is missing.
+
+    training_beats.safetensors is in it where there is one: it decides which strips are accepted.
+    """
     folder = shipped_checkpoint() if path is None else Path(path)
     digest = hashlib.sha256()
-    for name in ("config.json", "model.safetensors"):
+    for name in ("config.json", "model.safetensors", *([TRAINING_BEATS] if (folder / TRAINING_BEATS).is_file() else [])):
         file = folder / name
         if not file.is_file():
             raise GeneratorError(f"{file} does not exist. A checkpoint is a folder with config.json and model.safetensors.")

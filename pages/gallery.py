@@ -6,13 +6,15 @@ from pathlib import Path
 
 import streamlit as st
 
+from generator.quality_control import TOLERATED
 from generator.request import HEART_RATE_LIMITS, MOST_STRIPS, SAMPLERS, STEP_LIMITS, DrawRequest
 from pages import progress, sheet, words
 from pages.access import database, require
-from study import checkpoints, jobs, speed, strips
+from study import checkpoints, jobs, rejections, speed, strips
 from study.checkpoints import About
 from study.errors import Problems
 from study.people import Person
+from study.rejections import Rejected
 from study.roles import Action
 from study.speed import Estimate
 
@@ -31,8 +33,9 @@ def render() -> None:
     try:
         latest = progress.follow(person, Action.DRAW_STRIPS, "draw")
         if latest is not None and latest.result:
-            _summary(latest.result)
+            _summary(latest.result, rejections.of_job(database(), person, latest.id))
         _gallery(person, drawing=latest is not None and latest.active)
+        _rejected(person)
     except Problems as error:
         words.problem(error)
 
@@ -78,6 +81,8 @@ def _checkpoint(person: Person) -> About | None:
     told = [f"{_counted(about.blocks, 'block')} of {about.channels} channels."]
     if about.converted:
         told.append(f"Converted from a published checkpoint: {', '.join(about.leads)}, {_UNIT_WORDS.get(about.units, about.units)}.")
+    if not about.copies:
+        told.append("It carries nothing by which copies of its training strips could be told: they are not looked for.")
     st.caption(words.plain(" ".join(told)))
     if about.implausible:
         st.warning("The check at its conversion found leads that no heart makes. Look at its strips before you use them.", icon=":material/warning:")
@@ -86,7 +91,8 @@ def _checkpoint(person: Person) -> About | None:
 
 def _method(about: About | None) -> None:
     whole = "The published sampler: it always takes all of its steps."
-    sampler = st.selectbox("Sampler", SAMPLERS, key="draw-sampler", help=f"dpm++2m: fast. ancestral: {whole[0].lower()}{whole[1:]}")
+    told = f"dpm++2m-sde: fast, with fresh noise at every step. dpm++2m: fast, without. ancestral: {whole[0].lower()}{whole[1:]}"
+    sampler = st.selectbox("Sampler", SAMPLERS, key="draw-sampler", help=told)
     steps, guidance = st.columns(2)
     if sampler == "ancestral":
         number = about.steps if about else 0
@@ -181,13 +187,44 @@ def _counted(number: int, what: str) -> str:
 # ---- the strips ----
 
 
-def _summary(result: dict[str, int]) -> None:
+def _summary(result: dict[str, int], reasons: dict[str, int]) -> None:
+    """reasons: of the samples of that drawing that were rejected."""
     parts = [f"{result['drawn']} new"]
     if result.get("already_present"):
         parts.append(f"{result['already_present']} were there already (the same seed draws the same strips)")
-    if result.get("rejected"):
-        parts.append(f"{result['rejected']} rejected, because no recording like it would be taken either")
     st.caption(f"Last drawing: {', '.join(parts)}.")
+    rejected = Rejected(sum(result.values()), reasons)
+    if rejected.warning:
+        st.warning(words.plain(rejected.warning), icon=":material/warning:")
+    elif rejected.number:
+        st.caption(words.plain(rejected.sentence))
+
+
+def _rejected(person: Person) -> None:
+    """Of each checkpoint that drew something here: strips that passed say little without those that did not."""
+    found = rejections.of_gallery(database(), person)
+    if not found:
+        return
+    with st.expander("Rejected by quality control, checkpoint by checkpoint", icon=":material/rule:"):
+        st.dataframe(
+            [
+                {
+                    "Checkpoint": checkpoint[:12],
+                    "Rhythm": rhythm,
+                    "Samples": rejected.samples,
+                    "Rejected": rejected.number,
+                    "Share": rejected.share,
+                    "Why": rejected.counted,
+                }
+                for checkpoint, rhythm, rejected in found
+            ],
+            hide_index=True,
+            column_config={"Share": st.column_config.NumberColumn(format="percent")},
+            alt="Samples rejected by quality control, by checkpoint and rhythm",
+        )
+        st.caption(
+            f"At most {100 * TOLERATED:.0f} % may need rejecting. A sample that was drawn twice counts once; those drawn for rounds are not here."
+        )
 
 
 def _gallery(person: Person, *, drawing: bool) -> None:

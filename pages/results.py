@@ -13,6 +13,7 @@ from pages.charts import Point
 from study import jobs, studies
 from study.errors import Problems, StudyError
 from study.people import Person
+from study.rejections import Rejected
 from study.roles import Action, may
 from study.studies import StudySummary
 
@@ -31,6 +32,7 @@ _TABLES = {
     "times": "Reading times",
     "cues": "Cues",
     "utility": "Classifier utility",
+    "rejected": "Samples that quality control rejected",
     "readers": "Readers",
 }
 _WORDS = (
@@ -75,6 +77,7 @@ def _study(person: Person, study: StudySummary) -> None:
     with right:
         _morphology(tables)
     _utility(person, study, tables["utility"] if utility_computed else [])
+    _rejected(tables["rejected"])
     for note in notes:
         st.caption(words.plain(note))
     st.subheader("All figures")
@@ -199,6 +202,21 @@ def _utility(person: Person, study: StudySummary, table: Sequence[dict[str, Any]
         return
     progress.follow(person, Action.SEE_RESULTS, "utility")
     st.button("Compute classifier utility", on_click=words.act, args=("", jobs.ask, database(), person, "utility", {"study_id": study.id}))
+
+
+def _rejected(table: Sequence[dict[str, Any]]) -> None:
+    """Of all rounds: what was drawn and not shown belongs in the denominator. The notes say it round by round."""
+    of_all = _rows(table, round="all", rhythm="all")
+    [total] = _rows(of_all, figure="rejected")
+    if total["value"] is None:
+        return
+    reasons = {row["figure"].removeprefix("rejected: "): round(row["value"] * row["n"]) for row in of_all if row is not total}
+    unknown = round(total["value"] * total["n"]) - sum(reasons.values())  # of rounds that were opened before reasons were kept with them
+    found = Rejected(total["n"], reasons | ({"reason not recorded": unknown} if unknown else {}))
+    st.subheader("How many strips had to be rejected?")
+    if found.warning:
+        st.warning(words.plain(found.warning), icon=":material/warning:")
+    st.caption(words.plain(f"{found.sentence} 95 % interval of the share: {_number(total['low'], True)} to {_number(total['high'], True)}."))
 
 
 def _export(person: Person, study: StudySummary) -> None:

@@ -243,16 +243,6 @@ def recording_counts(session: Session) -> list[tuple[str, str, int, int]]:
     return [(collection, rhythm, number, patients) for collection, rhythm, number, patients in rows]
 
 
-def rejection_counts(session: Session) -> list[tuple[str, str, str, int]]:
-    """(checkpoint, rhythm, reason, samples) of what the canonical form refused."""
-    rows = session.execute(
-        select(Rejection.checkpoint, Rejection.rhythm, Rejection.reason, func.count())
-        .group_by(Rejection.checkpoint, Rejection.rhythm, Rejection.reason)
-        .order_by(Rejection.checkpoint, Rejection.rhythm, Rejection.reason)
-    )
-    return [(checkpoint, rhythm, reason, number) for checkpoint, rhythm, reason, number in rows]
-
-
 def _add_strip(session: Session, blob: bytes, rhythm: str) -> int | None:
     if len(blob) != STRIP_BYTES:
         raise StorageError(f"a strip has {STRIP_BYTES} bytes, not {len(blob)}: bring it into the canonical form first.")

@@ -83,7 +83,7 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     "rejections.csv": {
         "rhythm": ("text", "", "rhythm asked for: NSR or AF"),
         "number": ("whole number", "", "number of the sample in its batch, from 0"),
-        "reason": ("text", "", "why the canonical form refused the sample"),
+        "reason": ("text", "", "which rule of quality control the sample broke, or why the canonical form refused it"),
     },
     "audit.csv": {
         "entry": ("whole number", "", "number of the entry, without gaps"),
@@ -113,6 +113,12 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "experiment": ("text", "", "TSTR, TRTS, TRTR, TSTS"),
         "meaning": ("text", "", "the experiment in words"),
         "classifier": ("text", "", "kind of classifier"),
+    },
+    "results/rejected.csv": {name: meaning for name, meaning in _FIGURE.items() if name not in ("group", "name", "site", "item", "arm", "cue")}
+    | {
+        "round": ("text", "", "all, or the round's number"),
+        "rhythm": ("text", "", "samples counted: all, or those drawn as NSR or AF"),
+        "figure": ("text", "", "rejected: share of the samples drawn that were; rejected, with a reason: share rejected for it"),
     },
     "data_dictionary.csv": {
         "file": ("text", "", "table of the bundle"),

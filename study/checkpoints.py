@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from generator.request import checkpoint_sha256, shipped_checkpoint
+from generator.request import TRAINING_BEATS, checkpoint_sha256, shipped_checkpoint
 from generator.sssd.config import Config, read_config
 from storage import jobs
 from storage.database import Database
@@ -33,6 +33,7 @@ class About:
     units: str
     converted: bool  # from a published checkpoint
     implausible: bool  # its leads, said the check at its conversion
+    copies: bool  # of training strips are looked for: it carries what they are told by
 
 
 def default() -> Path:
@@ -79,15 +80,16 @@ def about(folder: Path) -> About:
         units=config.units,
         converted=bool(config.trained.get("converted_from")),
         implausible=isinstance(check, dict) and check.get("plausible") is False,
+        copies=(folder / TRAINING_BEATS).is_file(),
     )
 
 
 def sha256(folder: Path) -> str:
-    """What provenance names it by; read again only when a file has changed. Raises GeneratorError where one is missing."""
-    files = [folder / name for name in ("config.json", "model.safetensors")]
-    return _sha256(folder, tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()))
+    """What provenance names it by; read again only when a file has changed, come or gone. Raises GeneratorError where one is missing."""
+    files = [folder / name for name in ("config.json", "model.safetensors", TRAINING_BEATS)]
+    return _sha256(folder, tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()))
 
 
 @lru_cache(maxsize=32)
-def _sha256(folder: Path, state: tuple[tuple[int, int], ...]) -> str:
+def _sha256(folder: Path, state: tuple[tuple[str, int, int], ...]) -> str:
     return checkpoint_sha256(folder)

@@ -22,7 +22,7 @@ from generator.errors import GeneratorError
 from generator.leads import lead_name, limb_weights
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
-from study.commands import generator, strips, studies
+from study.commands import generator, quality, strips, studies, training
 from study.errors import Problems
 from study.protocol import QUESTION_ORDERS, Protocol
 from study.results import TABLES
@@ -81,12 +81,18 @@ def _strips(adder: Any) -> None:
     one.add_argument("directory", type=Path, help="PTB-XL, MIMIC-IV-ECG, or any folder of WFDB records with a table record,rhythm[,patient]")
     _labels(one)
 
-    one = _command(adder, "train", strips.train, "train a checkpoint; after an interruption the same command goes on")
+    one = _command(adder, "train", training.train, "train a checkpoint; after an interruption the same command goes on")
     _folders(one, "--records")
     _labels(one)
     _folds(one, "--folds", "to train on")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
-    one.add_argument("--minutes", type=_minutes, required=True, help="to train in all: earlier runs into the folder count")
+    one.add_argument("--validate-folds", type=_range, metavar="FOLDS", help="PTB-XL folds to hold out and measure on, such as 9 (default: none)")
+    length = one.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=_minutes, help="to train in all: earlier runs into the folder count")
+    length.add_argument("--iterations", type=_whole(1), help="of each network, in place of minutes: the same losses on any machine")
+    one.add_argument("--precision", choices=["float32", "bf16"], help="(default: bf16 on GPUs that have it, else float32)")
+    one.add_argument("--report-every", type=_minutes, default=10.0, metavar="MINUTES", help="of training, to the next report.html (default: 10)")
+    one.add_argument("--no-training-beats", action="store_true", help="do not write what copies are told by (docs/quality-control.md)")
     one.add_argument("--from", dest="start", type=Path, metavar="DIR", help="checkpoint to train further (default: begin anew)")
     _device(one)
     _seed(one)
@@ -98,7 +104,7 @@ def _strips(adder: Any) -> None:
     one.add_argument("--seed", type=int, required=True, help="0 or more; the same seed gives the same strips")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="for WFDB records and a manifest.json: new, empty or unfinished")
     _option(one, "--steps", standard.steps, "network evaluations a strip, {} to {}".format(*STEP_LIMITS))
-    _option(one, "--sampler", standard.sampler, "dpm++2m is fast, ancestral the published one", choices=SAMPLERS)
+    _option(one, "--sampler", standard.sampler, "dpm++2m-sde and dpm++2m are fast, ancestral is the published one", choices=SAMPLERS)
     _option(one, "--guidance", standard.guidance, "classifier-free guidance; 1 is none")
     one.add_argument("--heart-rate", type=float, help="beats/min, {} to {} (default: as the rhythm has it)".format(*HEART_RATE_LIMITS))
     _checkpoint(one, "; with --scheduler, on its workers")
@@ -117,6 +123,15 @@ def _strips(adder: Any) -> None:
     _folders(one, "--real", nargs="+")
     _folders(one, "--synthetic", nargs="+")
     one.add_argument("--n", type=_whole(2), help="strips of each arm, half of each rhythm, chosen by the seed (default: all)")
+    _seed(one)
+
+    one = _command(adder, "quality", quality.quality, "how good strips are, each figure beside real against real; takes minutes")
+    _folders(one, "--real")
+    _folds(one, "--real-folds", "of --real")
+    _folders(one, "--synthetic", nargs="+")
+    _folders(one, "--train")
+    _folds(one, "--train-folds", "of --train")
+    quality.arguments(one)
     _seed(one)
 
 

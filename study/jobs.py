@@ -17,7 +17,7 @@ from study.errors import NotAllowed, StudyError
 from study.people import Person, can_set_up
 from study.roles import Action, Role, demand
 
-KINDS = ("draw", "import", "round", "demo", "utility")
+KINDS = ("draw", "import", "round", "demo", "utility", "quality")
 LARGEST_SEED = 2**53 - 1  # what a browser counts exactly
 
 
@@ -27,6 +27,7 @@ def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]
     draw: {"request": DrawRequest.as_dict(), "checkpoint": folder or None}, strips for the gallery;
     import: {"directory": folder, "labels": CSV or None, "temporary": whether the folder goes when it is done};
     round: {"study_id": id, "plan": RoundPlan as a dict}; utility: {"study_id": id};
+    quality: study.quality.Asked as a dict;
     demo: {}, asked by nobody (person None) while nobody real is in the database.
     Raises NotAllowed, or StudyError / GeneratorError for what would fail anyway and for something else of a kind that is being worked on.
     """
@@ -117,6 +118,12 @@ def _check_utility(db: Database, person: Person | None, asked: dict[str, Any]) -
     return {"study_id": int(asked["study_id"])}, 0
 
 
+def _check_quality(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    from study import quality
+
+    return quality.check(db, person, asked), 0
+
+
 def _check_demo(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
     _only(asked, set())
     if person is not None or not can_set_up(db):
@@ -129,6 +136,7 @@ _CHECKS: dict[str, Callable[[Database, Person | None, dict[str, Any]], tuple[dic
     "import": _check_import,
     "round": _check_round,
     "utility": _check_utility,
+    "quality": _check_quality,
     "demo": _check_demo,
 }
 

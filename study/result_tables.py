@@ -1,4 +1,4 @@
-"""The tables of the results page, each a pure function of the scored judgements (newest revisions of `judgement_table`).
+"""The tables of the results page, each a pure function of the scored judgements (newest revisions of `judgement_table`) but `rejected`.
 
 Every table is long: one row a figure, with `value`, `low`, `high` (95 % interval unless `method` says otherwise; <NA> where undefined, then
 `reason` says why), `unit`, `n` and `counted` (what n counts), and `method`. `group` is all, site, between sites or reader; `name` says which.
@@ -6,7 +6,8 @@ Every table is long: one row a figure, with `value`, `low`, `high` (95 % interva
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,6 +169,30 @@ def cues(scored: pd.DataFrame) -> pd.DataFrame:
                 named = np.array([cue in listed for listed in part["cues"]], dtype=bool)
                 rows += _by_arm({**group, "cue": cue}, part, named, "named", POOLED)
     return _table(rows, ("group", "name", "site", "cue", "arm"))
+
+
+def rejected(plans: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
+    """Share of the samples drawn for each round that quality control rejected, in all and by reason. plans: the record of each round by number.
+
+    Rejected samples were replaced by the next ones of the same seed. Not of judgements: `round` is all or a round's number, `rhythm` what was drawn.
+    """
+    drawn: dict[tuple[str, str], list[Mapping[str, Any]]] = {("all", rhythm): [] for rhythm in ("all", *RHYTHMS)}
+    silent = set()  # rounds whose record does not say what was drawn
+    for number, plan in plans.items():
+        for rhythm in ("all", *RHYTHMS):
+            counts = [of for name, of in plan.get("drawn", {}).items() if rhythm in ("all", name)]
+            drawn[str(number), rhythm] = counts
+            drawn["all", rhythm] += counts
+            silent |= set() if "drawn" in plan else {(str(number), rhythm), ("all", rhythm)}
+    rows = []
+    for (number_or_all, rhythm), counts in drawn.items():
+        keys = {"round": number_or_all, "rhythm": rhythm}
+        reasons: Counter[str] = sum((Counter(of.get("reasons", {})) for of in counts), Counter())
+        n, refused = sum(of["accepted"] + of["rejected"] for of in counts), sum(of["rejected"] for of in counts)
+        nothing = "the round's record does not say how many samples were drawn" if (number_or_all, rhythm) in silent else "no sample was drawn"
+        shares = [("rejected", refused), *((f"rejected: {reason}", number) for reason, number in sorted(reasons.items()))]
+        rows += [_row(keys, figure, proportions.proportion(count, n, nothing), "proportion", "samples") for figure, count in shares]
+    return _table(rows, ("round", "rhythm"))
 
 
 # ---- groups, strata, rows ----

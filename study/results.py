@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
+from generator.quality_control import copies_checked
 from storage import export
 from storage.database import Database
 from storage.export import StudyData
+from storage.studies import RoundRow
 from study import result_tables
 from study.errors import StudyError
 from study.judgements import judgement_table, reader_codes
 from study.people import Person
 from study.protocol import Protocol
+from study.rejections import COPIES_NOT_CHECKED, Rejected
 from study.roles import Action, demand, may
 from study.studies import study_to_see
 from study.utility import utility_table
@@ -46,9 +50,10 @@ class Results:
     times: pd.DataFrame
     cues: pd.DataFrame
     utility: pd.DataFrame
+    rejected: pd.DataFrame
 
 
-TABLES = ("readers", "verdicts", "realism", "agreement", "repeats", "rhythm", "morphology", "times", "cues", "utility")
+TABLES = ("readers", "verdicts", "realism", "agreement", "repeats", "rhythm", "morphology", "times", "cues", "utility", "rejected")
 
 
 def results(db: Database, person: Person, study_id: int) -> Results:
@@ -93,6 +98,7 @@ def results_of(data: StudyData, *, names: bool = False) -> Results:
         times=result_tables.times(scored),
         cues=result_tables.cues(scored),
         utility=utility_table(data.utility),
+        rejected=result_tables.rejected({opened.number: opened.plan for opened in data.rounds}),
     )
 
 
@@ -125,6 +131,21 @@ def _readers(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame, *, name
     return pd.DataFrame(rows, columns=["reader", "site", "readings", "repeats", "name"]).sort_values(["site", "reader"], ignore_index=True)
 
 
+def _drawing(opened: RoundRow) -> list[str]:
+    """What quality control did to a round's synthetic strips, and what it did not look for."""
+    plan = opened.plan
+    if not plan.get("drawn"):
+        return []
+    told = []
+    reasons = sum((Counter(of.get("reasons", {"reason not recorded": of["rejected"]})) for of in plan["drawn"].values()), Counter[str]())
+    rejected = Rejected(sum(of["accepted"] + of["rejected"] for of in plan["drawn"].values()), +reasons)
+    if rejected.number:
+        told.append(f"Round {opened.number}: {rejected.warning or rejected.sentence} The next samples of the same seed took their places.")
+    if not all(map(copies_checked, plan.get("quality_control") or [""])):
+        told.append(f"Round {opened.number}: {COPIES_NOT_CHECKED}")
+    return told
+
+
 def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> list[str]:
     notes = [DEMO] if data.study.demo else []
     answered = {(judgement.case_id, judgement.reader_id) for judgement in data.judgements}
@@ -141,6 +162,7 @@ def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> list[s
                 f"Round {opened.number}: the leak gate said {opened.leak['verdict']} (AUC {opened.leak['auc']:.2f}, most of all by "
                 f"{opened.leak['worst_feature']}). Readers may have told the arms apart by the format instead of the heart."
             )
+    notes += [sentence for opened in data.rounds for sentence in _drawing(opened)]
     arms = scored.groupby("case")["arm"].first().value_counts()
     real, synthetic = int(arms.get("real", 0)), int(arms.get("synthetic", 0))
     notes.append(

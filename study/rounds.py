@@ -23,6 +23,7 @@ from study import allocation
 from study.allocation import Cell, Composition
 from study.errors import StudyError
 from study.people import Person
+from study.rejections import Rejected
 from study.roles import Action, demand
 from study.studies import REFUSED_BY_THE_GATE, TELLING, place, refuse_when_unblinding_asked, study_to_change
 
@@ -58,7 +59,7 @@ class RoundPlan:
 
 
 class Drawn(Protocol):
-    """A sample that was drawn: its counts (8, 1000), or why the canonical form refused it; conditions: what was chosen for it, see Draw."""
+    """A sample that was drawn: its counts (8, 1000), or why it was rejected; conditions: what was chosen for it, see Draw."""
 
     @property
     def number(self) -> int: ...
@@ -73,7 +74,8 @@ class Drawn(Protocol):
 class Draw(Protocol):
     """Draws the samples numbered first to request.n - 1 of a request; a sample depends on request and number, never on what else is drawn.
 
-    Each sample's conditions name the checkpoint's SHA-256 ("checkpoint") and the device ("device") beside what was chosen for it.
+    Each sample's conditions name the checkpoint's SHA-256 ("checkpoint"), the device ("device") and what was checked ("quality_control",
+    generator.quality_control.checks) beside what was chosen for it.
     """
 
     def __call__(self, request: DrawRequest, *, first: int = 0) -> Sequence[Drawn]: ...
@@ -136,6 +138,8 @@ def open_round(
     synthetic = [_counts(sample) for batch in batches for sample in batch.accepted]
     _refuse_known(db, synthetic)
 
+    if warning := _rejected(batches).warning:
+        report(total - 1, total, warning)
     report(total - 1, total, "Passing both arms through the leak gate")
     real_counts = [from_bytes(real_samples[strip.strip_id]) for strip in real]
     leak = (
@@ -158,11 +162,15 @@ def open_round(
 
 @dataclass(frozen=True)
 class _Batch:
-    """The samples of one request: those a round shows, and those the canonical form refused on the way."""
+    """The samples of one request: those a round shows, and those that quality control rejected on the way."""
 
     request: DrawRequest
     accepted: list[Drawn]
     rejected: list[Drawn]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        return Counter(_why(sample) for sample in self.rejected)
 
 
 @dataclass(frozen=True)
@@ -238,10 +246,10 @@ def _draw_enough(draw: Draw, request: DrawRequest) -> _Batch:
         if len(accepted) >= request.n:
             break
         if asked >= 2 * request.n + 2:
-            counted = Counter(sample.rejected for sample in samples if sample.rejected).most_common()
+            counted = Rejected(asked, Counter(_why(sample) for sample in samples if sample.counts is None)).counted
             raise StudyError(
-                f"{asked - len(accepted)} of {asked} {request.rhythm} samples were rejected "
-                f"({', '.join(f'{reason}: {number}' for reason, number in counted)}). Choose more steps, or another checkpoint; nothing was stored."
+                f"{asked - len(accepted)} of {asked} {request.rhythm} samples were rejected ({counted}). "
+                "Choose more steps, or another checkpoint; nothing was stored."
             )
         asked = min(asked + request.n - len(accepted), 2 * request.n + 2)
     return _Batch(request, accepted, [sample for sample in samples if sample.counts is None])
@@ -343,8 +351,17 @@ def _add_drawing(session: Session, opening: _Opening, request: DrawRequest, samp
 
 
 def _rejection(opening: _Opening, request: DrawRequest, sample: Drawn) -> strips.NewRejection:
-    reason = sample.rejected or "rejected without a reason"
-    return strips.NewRejection(sample.conditions["checkpoint"], request.rhythm, request.seed, sample.number, reason, opening.job_id)
+    return strips.NewRejection(sample.conditions["checkpoint"], request.rhythm, request.seed, sample.number, _why(sample), opening.job_id)
+
+
+def _why(sample: Drawn) -> str:
+    return sample.rejected or "rejected without a reason"
+
+
+def _rejected(batches: Sequence[_Batch]) -> Rejected:
+    """Of all that was drawn for a round."""
+    reasons = sum((batch.reasons for batch in batches), Counter[str]())
+    return Rejected(sum(len(batch.accepted) + len(batch.rejected) for batch in batches), reasons)
 
 
 def _record(opening: _Opening, checked: CheckedPlan, protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -362,7 +379,12 @@ def _record(opening: _Opening, checked: CheckedPlan, protocol: Mapping[str, Any]
             "repeats": checked.composition.repeats,
             "scored": {f"{arm} {rhythm}": n for (arm, rhythm), n in checked.composition.scored.items()},
         },
-        "drawn": {batch.request.rhythm: {"accepted": len(batch.accepted), "rejected": len(batch.rejected)} for batch in opening.batches},
+        "drawn": {
+            batch.request.rhythm: {"accepted": len(batch.accepted), "rejected": len(batch.rejected), "reasons": dict(batch.reasons)}
+            for batch in opening.batches
+        },
+        "quality_control": sorted({sample.conditions.get("quality_control", "") for batch in opening.batches for sample in batch.accepted}),
+        **({"too many rejected": warning} if (warning := _rejected(opening.batches).warning) else {}),
         "seed": opening.seed,  # of the choice, the repeats, the numbering and each reader's order, by study.allocation
         "seeds": {f"draw {batch.request.rhythm}": batch.request.seed for batch in opening.batches}
         | {"leak gate": allocation.gate_seed(opening.seed)},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from generator.recordings import Journal, WrittenStrip
 from generator.request import GPU_BATCH, DrawRequest
 from study.errors import StudyError
+from study.rejections import Rejected
 from study.turns import Missing
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Sampled:
     drawn: int  # strips in the folder
     rejected: Counter[str]  # by reason
     checkpoint: str  # its SHA-256
+    quality_control: str  # what was checked: generator.quality_control.checks
     continued_from: int  # strips that were there before
 
 
@@ -54,10 +56,11 @@ def sample(request: DrawRequest, journal: Journal, draw: Draw, progress: Callabl
     rejected = Counter(journal.rejected.values())
     if not journal.strips:
         journal.discard()
-        raise StudyError(f"All {request.n} samples were rejected ({counted(rejected)}). Choose more steps, or another checkpoint.")
+        counted = Rejected(request.n, rejected).counted
+        raise StudyError(f"All {request.n} samples were rejected ({counted}). Choose more steps, or another checkpoint.")
     listed = [{"number": number, "reason": reason} for number, reason in sorted(journal.rejected.items())]
     journal.finish({"drawn_by": "blindstrip", **made, "rejected": listed})
-    return Sampled(journal.strips, rejected, made["checkpoint"], continued_from)
+    return Sampled(journal.strips, rejected, made["checkpoint"], made["quality_control"], continued_from)
 
 
 def in_this_process(checkpoint: Path | None, device: str, threads: int) -> Draw:
@@ -94,16 +97,13 @@ def on_dask(drawer: Drawer, checkpoint: Path | None, waiting: Callable[[str], No
     return pieces
 
 
-def counted(reasons: Counter[str]) -> str:
-    return ", ".join(f"{reason}: {number}" for reason, number in reasons.most_common())
-
-
 # ---- what a folder must agree with ----
 
 _REMEDIES = {
     "checkpoint": "Go on with the checkpoint it was begun with",
     "device": "Go on with the same kind of device",
     "torch": "Go on with the same version of PyTorch",
+    "quality_control": "Go on with the same version of blindstrip",
 }
 
 

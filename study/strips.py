@@ -61,13 +61,6 @@ def recordings(db: Database, person: Person, collection: str, rhythm: str, *, pa
     return [ShownStrip(row.strip_id, from_bytes(row.samples), row.rhythm, _recorded(row)) for row in rows]
 
 
-def rejections(db: Database, person: Person) -> list[tuple[str, str, str, int]]:
-    """(checkpoint, rhythm, reason, samples) of the samples that the canonical form refused: they belong in the denominator. Raises NotAllowed."""
-    demand(person, Action.SEE_STRIPS)
-    with db.read() as session:
-        return stored.rejection_counts(session)
-
-
 def _drawn(row: stored.DrawnStrip) -> dict[str, Any]:
     return {
         "seed": row.seed,

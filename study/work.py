@@ -158,12 +158,20 @@ def compute_utility(db: Database, job: JobRow, progress: Progress, drawer: Drawe
     return {}
 
 
+def measure_quality(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Measures drawn strips against recordings; its result is what the Quality page shows."""
+    from study import quality
+
+    return quality.measure_stored(db, job.asked, progress)
+
+
 _KINDS: dict[str, Callable[[Database, JobRow, Progress, Drawer], dict[str, Any]]] = {
     "draw": draw_for_gallery,
     "import": import_folder,
     "round": open_round,
     "demo": make_demo,
     "utility": compute_utility,
+    "quality": measure_quality,
 }
 
 
@@ -199,7 +207,7 @@ def _store(session: Any, job: JobRow, chunk: Chunk, sample: Drawn) -> str:
         number=sample.number,
         device=made["device"],
         purpose="gallery",
-        conditions={**sample.conditions, "heart_rate": made["heart_rate"], "torch": made["torch"]},
+        conditions={**sample.conditions, **{name: made[name] for name in ("heart_rate", "torch", "quality_control")}},
         job_id=job.id,
     )
     return "already_present" if strips.add_drawing(session, new) is None else "drawn"

@@ -137,10 +137,10 @@ def _seconds_per_strip(model: checkpoint.Model, steps: int, threads: int) -> flo
     """After one strip that is not counted where strips are fast: it pays for plans and buffers."""
     at_once = threads if model.device.type == "cpu" else STRIPS["cuda"]
     begun = time.perf_counter()
-    draw.draw(DrawRequest("NSR", at_once, 1, steps=4), checkpoint=model, threads=threads)
+    draw.draw(DrawRequest("NSR", at_once, 1, steps=4), checkpoint=model, threads=threads, quality_control=False)
     rounds = max(1, min(STRIPS["cpu"], int(SECONDS_ENOUGH / ((time.perf_counter() - begun) * steps / 4))))
     n, begun = at_once * rounds, time.perf_counter()
-    draw.draw(DrawRequest("NSR", n, 2, steps=steps), checkpoint=model, threads=threads)
+    draw.draw(DrawRequest("NSR", n, 2, steps=steps), checkpoint=model, threads=threads, quality_control=False)
     return (time.perf_counter() - begun) / n
 
 

@@ -16,10 +16,11 @@ from typing import Any, Literal, get_args
 from generator.errors import GeneratorError
 from generator.leads import limb_weights
 from generator.request import DrawRequest
-from generator.sssd.rhythm import OFFSET_CHANNEL, RRModel
+from generator.sssd.average_beat import BINS
+from generator.sssd.rhythm import OFFSET_CHANNEL, TRACK_CHANNELS, RRModel
 from generator.sssd.schedule import Schedule
 
-FORMAT = 2
+FORMAT = 3
 
 # Published code has two kernels that differ: with pykeops or its CUDA extension both poles of a pair are summed ("conjugate"), its plain PyTorch
 # fallback sums the kept half only. Weights want the form that they were trained with.
@@ -56,6 +57,7 @@ class NetworkConfig:
     beat_pooling: bool = False  # needs a track
     strip_pooling: bool = False
     linear_filters: int = 0  # filters of the direct path from input to output; 0 for none
+    beat_given: bool = False  # the strip's average beat as the last channels of the track, one a lead
 
     def __post_init__(self) -> None:
         whole = [field.name for field in dataclasses.fields(self) if field.type == "int" and not isinstance(getattr(self, field.name), int)]
@@ -68,6 +70,10 @@ class NetworkConfig:
         if (self.beat_average or self.beat_pooling) and self.track_channels <= OFFSET_CHANNEL:
             raise GeneratorError(
                 f"beat_average and beat_pooling need a rhythm track of at least {OFFSET_CHANNEL + 1} channels, not {self.track_channels}."
+            )
+        if self.beat_given and self.track_channels != TRACK_CHANNELS + self.in_channels:
+            raise GeneratorError(
+                f"beat_given needs {TRACK_CHANNELS + self.in_channels} track channels, the rhythm's and one a lead, not {self.track_channels}."
             )
 
     @classmethod
@@ -88,6 +94,18 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class BeatConfig:
+    """How a strip's average beat (generator.sssd.average_beat) is drawn: by a network over (leads, BINS) of its own.
+
+    Its label vector has the rhythm's positions as the strip's network has them, and log(mean RR / 0.8 s) / 0.25 as its last.
+    """
+
+    network: NetworkConfig
+    schedule: Schedule
+    scale: tuple[float, ...]  # of each lead: its channels are average beats in the strip network's channels, divided by this
+
+
+@dataclass(frozen=True)
 class Config:
     """What config.json holds."""
 
@@ -103,6 +121,7 @@ class Config:
     unconditional: bool  # whether the network was trained to go without labels: what guidance compares with
     rr: dict[str, RRModel]  # rhythm to RR model; empty for networks without a rhythm track
     trained: dict[str, object]  # how, or what it was converted from: told, never used
+    beat: BeatConfig | None = None  # where the network is given an average beat
 
     def __post_init__(self) -> None:
         if self.units not in get_args(Units):
@@ -117,9 +136,24 @@ class Config:
             raise GeneratorError(
                 f"The network has {self.network.in_channels} channels in and {self.network.out_channels} out for {len(self.leads)} leads."
             )
+        if self.network.beat_given != (self.beat is not None):
+            raise GeneratorError("A network with beat_given, and no other, needs a network that draws average beats (field beat).")
+        if self.beat is not None:
+            self._check_beat(self.beat)
         beyond = [place for places in self.labels.values() for place in places if not 0 <= place < self.network.label_embed_classes]
         if beyond:
             raise GeneratorError(f"labels name position {beyond[0]}; the network knows 0 to {self.network.label_embed_classes - 1}.")
+
+    def _check_beat(self, beat: BeatConfig) -> None:
+        c = beat.network
+        if (c.in_channels, c.out_channels, c.track_channels, c.s4_lmax) != (len(self.leads), len(self.leads), 0, BINS) or BINS % c.fold:
+            raise GeneratorError(
+                f"beat.network must take and give {len(self.leads)} channels of {BINS} bins, no track, folded by a divisor of {BINS}."
+            )
+        if c.label_embed_classes != self.network.label_embed_classes + 1:
+            raise GeneratorError(f"beat.network knows {c.label_embed_classes} labels, not the strip network's and the RR interval.")
+        if len(beat.scale) != len(self.leads) or not all(math.isfinite(one) and one > 0 for one in beat.scale):
+            raise GeneratorError(f"beat.scale must have {len(self.leads)} values above 0.")
 
     def as_dict(self) -> dict[str, object]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -131,6 +165,7 @@ class Config:
             "schedule": asdict(self.schedule),
             "labels": {rhythm: list(places) for rhythm, places in self.labels.items()},
             "rr": {rhythm: model.as_dict() for rhythm, model in self.rr.items()},
+            "beat": None if self.beat is None else {**asdict(self.beat), "scale": list(self.beat.scale)},
         }
 
     @classmethod
@@ -138,6 +173,8 @@ class Config:
         """Raises GeneratorError where a field is missing, unknown or out of range; name: the file, for messages."""
         if values.get("format") == 1:
             values = _from_format_1(values)
+        if values.get("format") == 2:  # before average beats
+            values = {**values, "format": FORMAT, "beat": None}
         wanted = {field.name for field in fields(cls)} | {"format", "rate"}
         network = values.get("network")
         missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)
@@ -161,6 +198,7 @@ class Config:
                 channel_std=tuple(map(float, values["channel_std"])),
                 unconditional=bool(values["unconditional"]),
                 rr={rhythm: RRModel.from_dict(model) for rhythm, model in dict(values["rr"]).items()},
+                beat=None if values["beat"] is None else _beat_config(values["beat"]),
                 trained=dict(values["trained"]),
             )
         except (GeneratorError, TypeError, ValueError) as error:
@@ -194,13 +232,20 @@ def read_config(folder: Path) -> Config:
     return Config.from_dict(values, name=str(file))
 
 
+def _beat_config(values: dict[str, Any]) -> BeatConfig:
+    if set(values) != {"network", "schedule", "scale"}:
+        raise GeneratorError(f"beat has the fields network, schedule and scale, not {', '.join(sorted(values))}.")
+    scale = tuple(map(float, values["scale"]))
+    return BeatConfig(NetworkConfig.from_dict(dict(values["network"])), Schedule.from_dict(dict(values["schedule"])), scale)
+
+
 def _from_format_1(values: dict[str, Any]) -> dict[str, Any]:
     """Checkpoints that blindstrip trained before published ones could be converted: one label a rhythm, standardised channels."""
     rest = {name: value for name, value in values.items() if name not in ("classes", "unit")}
     ones = [1.0] * len(values["leads"])
     return {
         **rest,
-        "format": FORMAT,
+        "format": 2,
         "labels": {rhythm: [place] for place, rhythm in enumerate(values["classes"])},
         "units": "standardised",
         "channel_mean": [0.0] * len(ones),

@@ -16,17 +16,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from generator import quality_control as rules
 from generator.errors import Cancelled, GeneratorError, Refused
 from generator.leads import STORED, limb_weights
 from generator.request import GPU_BATCH, RHYTHMS, DrawRequest, checkpoint_sha256, shipped_checkpoint
 from generator.sssd import checkpoint as checkpoints
+from generator.sssd.average_beat import BINS, at_every_beat, rr_label
 from generator.sssd.checkpoint import Model
 from generator.sssd.config import check_request
-from generator.sssd.evaluator import one_thread
-from generator.sssd.rhythm import track
+from generator.sssd.evaluator import Evaluator, one_thread
+from generator.sssd.rhythm import OFFSET_CHANNEL, track
 from generator.sssd.samplers import ancestral, denoiser, dpm_solver_pp_2m, start, times_even_in_log_snr
+from generator.sssd.schedule import Schedule
 from generator.strip import SAMPLES, Counts, canonical_from_stored
 
 Progress = Callable[[float, int], None]  # strips done (with fractions), strips to draw
@@ -55,12 +59,15 @@ def draw(
     threads: int = 1,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    quality_control: bool = True,
 ) -> list[Drawn]:
-    """Samples first .. first + count - 1 of a request (default: all), through the canonical form.
+    """Samples first .. first + count - 1 of a request (default: all), through the canonical form and quality control.
 
     checkpoint: a folder or a loaded Model, default the shipped one. device: "auto" takes a GPU where there is one; strips repeat on the same
     kind of device. threads: batches drawn side by side, each by one thread (one on a GPU); it changes no strip. progress and cancelled are
-    called after every network evaluation; Cancelled is raised when the latter says so. GeneratorError where the checkpoint cannot do what is asked.
+    called after every network evaluation; Cancelled is raised when the latter says so. quality_control: False leaves out the rules of
+    generator.quality_control, not the canonical form: for looking at a network as it is and for timing it, never for strips that somebody
+    stores. GeneratorError where the checkpoint cannot do what is asked.
     """
     count = request.n - first if count is None else count
     if first < 0 or count < 0 or first + count > request.n:
@@ -72,9 +79,9 @@ def draw(
     telling = _Telling(count, progress, cancelled)
 
     def one_batch(numbers: range) -> list[Drawn]:
-        return _draw_batch(request, model, numbers, size, lambda done, steps: telling(numbers, done / steps))
+        return _draw_batch(request, model, numbers, size, lambda done, steps: telling(numbers, done / steps), quality_control)
 
-    with one_thread():
+    with one_thread(), threadpool_limits(1, user_api="blas"):  # the latter for quality control
         if threads <= 1 or model.device.type != "cpu":
             return [drawn for numbers in batches for drawn in one_batch(numbers)]
         return _side_by_side(one_batch, batches, threads, telling)
@@ -88,13 +95,14 @@ def load(path: Path | None = None, device: str = "auto") -> Model:
 
 
 def provenance(request: DrawRequest, model: Model) -> dict[str, object]:
-    """What is stored with drawn strips, and draws them again."""
+    """What is stored with drawn strips that went through quality control, and draws them again."""
     return {
         **request.as_dict(),
         "steps": model.config.schedule.T if request.sampler == "ancestral" else request.steps,
         "checkpoint": model.sha256,
         "device": _device_name(model),
         "torch": torch.__version__,
+        "quality_control": rules.checks(request.rhythm, model.reference),
     }
 
 
@@ -143,47 +151,88 @@ def _load(folder: Path, sha256: str, device: str) -> Model:
     return model
 
 
-def _draw_batch(request: DrawRequest, model: Model, numbers: range, size: int, on_step: Callable[[int, int], None]) -> list[Drawn]:
+def _draw_batch(request: DrawRequest, model: Model, numbers: range, size: int, on_step: Callable[[int, int], None], checked: bool) -> list[Drawn]:
     places = [number % size for number in numbers]
-    sources = [_generators(request, number) for number in numbers]
+    sources = [_sources(request, number) for number in numbers]
     config = model.config
-    r_times = [config.rr[request.rhythm].draw(rhythm, request.heart_rate) if config.network.track_channels else None for rhythm, _ in sources]
-    tracks = _placed([track(times) for times in r_times if times is not None], places, size, model) if config.network.track_channels else None
+    r_times = [config.rr[request.rhythm].draw(one.rhythm, request.heart_rate) if config.network.track_channels else None for one in sources]
+    tracks = [track(times) for times in r_times if times is not None]
     labels = torch.zeros(size, config.network.label_embed_classes, device=model.device)
     labels[:, list(config.labels[request.rhythm])] = 1
+    standard = torch.zeros(len(STORED)), torch.ones(len(STORED))
 
-    def noise() -> Tensor:
-        return _placed([source.standard_normal((len(STORED), SAMPLES), dtype=np.float32) for _, source in sources], places, size, model)
+    def noise(of: str, samples: int) -> Callable[[], Tensor]:
+        return lambda: _placed([getattr(one, of).standard_normal((len(STORED), samples), dtype=np.float32) for one in sources], places, size, model)
 
     with torch.inference_mode():
-        output = model.evaluator.conditioned(labels, tracks)
-        without = model.evaluator.conditioned(torch.zeros_like(labels), tracks) if request.guidance != 1.0 else None
-        denoise = denoiser(output, config.schedule, unconditional=without, guidance=request.guidance)
-        mean, std = (torch.tensor(values, device=model.device)[:, None] for values in (config.channel_mean, config.channel_std))
-        x = start(noise(), config.schedule, mean, std**2)
-        if request.sampler == "ancestral":
-            x = ancestral(denoise, x, config.schedule, noise, on_step)
-        else:
-            x = dpm_solver_pp_2m(denoise, x, config.schedule, times_even_in_log_snr(config.schedule, request.steps), on_step)
+        if model.beat is not None and config.beat is not None:
+            of_beats = torch.cat([labels, _placed([rr_label(times) for times in r_times if times is not None], places, size, model)], dim=1)
+            beat = _sample(
+                request, model.beat, config.beat.schedule, of_beats, None, standard, noise("beat", BINS), lambda _done, steps: on_step(0, steps)
+            )
+            beats = beat.cpu().numpy()[places] * np.array(config.beat.scale, dtype=np.float32)[:, None]
+            tracks = [np.concatenate([one, at_every_beat(beat, one[OFFSET_CHANNEL])]) for one, beat in zip(tracks, beats, strict=True)]
+        placed = _placed(tracks, places, size, model) if tracks else None
+        started = torch.tensor(config.channel_mean), torch.tensor(config.channel_std)
+        x = _sample(request, model.evaluator, config.schedule, labels, placed, started, noise("strip", SAMPLES), on_step)
         channels = x.double().cpu().numpy()[places]
     mv = limb_weights(config.leads) @ (channels * np.array(config.std_mv)[:, None] + np.array(config.mean_mv)[:, None])
-    return [_through_quality_control(request, number, strip, times) for number, strip, times in zip(numbers, mv, r_times, strict=True)]
+    return [
+        _through_quality_control(request, model, number, strip, times, checked) for number, strip, times in zip(numbers, mv, r_times, strict=True)
+    ]
 
 
-def _through_quality_control(request: DrawRequest, number: int, mv: NDArray[np.float64], r_times: NDArray[np.float64] | None) -> Drawn:
+def _sample(
+    request: DrawRequest,
+    evaluator: Evaluator,
+    schedule: Schedule,
+    labels: Tensor,
+    tracks: Tensor | None,
+    marginal: tuple[Tensor, Tensor],
+    noise: Callable[[], Tensor],
+    on_step: Callable[[int, int], None],
+) -> Tensor:
+    """(batch, channels, samples) by the sampler, steps and guidance that were asked for; marginal: mean and SD of each training channel."""
+    output = evaluator.conditioned(labels, tracks)
+    without = evaluator.conditioned(torch.zeros_like(labels), tracks) if request.guidance != 1.0 else None
+    denoise = denoiser(output, schedule, unconditional=without, guidance=request.guidance)
+    mean, std = (values.to(labels.device)[:, None] for values in marginal)
+    x = start(noise(), schedule, mean, std**2)
+    if request.sampler == "ancestral":
+        return ancestral(denoise, x, schedule, noise, on_step)
+    times = times_even_in_log_snr(schedule, request.steps)
+    return dpm_solver_pp_2m(denoise, x, schedule, times, on_step, noise if request.sampler == "dpm++2m-sde" else None)
+
+
+def _through_quality_control(
+    request: DrawRequest, model: Model, number: int, mv: NDArray[np.float64], r_times: NDArray[np.float64] | None, checked: bool
+) -> Drawn:
+    """checked: by the rules too, not by the canonical form alone."""
     conditions: dict[str, object] = {"rhythm": request.rhythm}
     if r_times is not None:
         conditions["r_times"] = [round(float(time), 3) for time in r_times]
     try:
-        return Drawn(number, canonical_from_stored(mv), None, conditions)
+        if checked:
+            rules.refuse_plateaus(mv)
+        counts = canonical_from_stored(mv)
     except Refused as refused:
         return Drawn(number, None, refused.reason, conditions)
+    rejected = rules.check(counts, request.rhythm, model.reference) if checked else None
+    return Drawn(number, counts if rejected is None else None, rejected, conditions)
 
 
-def _generators(request: DrawRequest, number: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """One source for the rhythm and one for the noise: a chosen heart rate leaves the noise as it was."""
-    seeds = np.random.SeedSequence([request.seed, RHYTHMS.index(request.rhythm), number]).spawn(2)
-    return np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
+@dataclass(frozen=True)
+class _Sources:
+    """One source of randomness for the rhythm, the strip's noise and its average beat's noise: a chosen heart rate leaves the noise as it was."""
+
+    rhythm: np.random.Generator
+    strip: np.random.Generator
+    beat: np.random.Generator
+
+
+def _sources(request: DrawRequest, number: int) -> _Sources:
+    seeds = np.random.SeedSequence([request.seed, RHYTHMS.index(request.rhythm), number]).spawn(3)
+    return _Sources(*map(np.random.default_rng, seeds))
 
 
 def _placed(rows: list[NDArray[np.float32]], places: list[int], size: int, model: Model) -> Tensor:

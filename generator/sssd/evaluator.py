@@ -102,6 +102,8 @@ class Evaluator:
             if run.input_average is not None and run.input_share is not None:
                 noisy = torch.cat([x, torch.bmm(torch.bmm(x, run.input_average), run.input_share)], dim=1)
             x = torch.cat([noisy, run.track], dim=1)
+            if c.beat_given:
+                noisy = torch.cat([noisy, run.track[:, -c.in_channels :]], dim=1)
         h = F.relu_(self._first(fold_samples(x, c.fold)))  # (batch, res_channels, samples / fold)
         skips = None
         for k, block in enumerate(self._blocks):

@@ -6,6 +6,7 @@ The additions:
 
 - `fold`: neighbouring samples become channels, so a strip is a shorter sequence of wider vectors;
 - `track_channels`: the rhythm track (generator.sssd.rhythm) as further input;
+- `beat_given`: what the strip's beats have in common (generator.sssd.average_beat, drawn before the strip) in the track's last channels;
 - `beat_average`: the average of the noisy input over beats at equal offset from the R peak, as further input: twelve beats tell more than one;
 - `beat_pooling`: in each block, features averaged the same way, mixed, and given back to every beat: the beats of a strip resemble each other;
 - `strip_pooling`: in each block, the mean and spread of every feature over the strip;
@@ -48,7 +49,7 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.num_res_layers))
         self.last_1 = nn.Conv1d(c.skip_channels, c.skip_channels, 1)
         self.last_2 = nn.Conv1d(c.skip_channels, c.out_channels * c.fold, 1)
-        noisy = c.in_channels * (2 if c.beat_average else 1) * c.fold
+        noisy = c.in_channels * (1 + c.beat_average + c.beat_given) * c.fold
         self.linear = nn.Conv1d(noisy, c.linear_filters * c.out_channels * c.fold, 3, padding=1, bias=False) if c.linear_filters else None
         self.linear_weights = nn.Linear(c.diffusion_step_embed_dim_out, c.linear_filters) if c.linear_filters else None
         self.linear_places = nn.Conv1d(c.skip_channels, c.linear_filters, 1) if c.linear_filters else None
@@ -90,6 +91,8 @@ class Network(nn.Module):
             if at_input is not None:
                 noisy = torch.cat([x, _spread(_gather(x, at_input), at_input)], dim=1)
             x = torch.cat([noisy, track], dim=1)
+            if c.beat_given:
+                noisy = torch.cat([noisy, track[:, -c.in_channels :]], dim=1)
 
         h = F.relu(self.first(fold_samples(x, c.fold)))  # (batch, res_channels, samples / fold)
         label = self.labels(labels) if self.labels is not None else None

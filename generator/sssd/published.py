@@ -106,6 +106,7 @@ def read(file: Path, config_file: Path, stated: Stated) -> tuple[Network, Config
         channel_std=tuple(std / scale for (_, std), scale in zip(usual, scales, strict=True)),
         unconditional=False,
         rr={},
+        beat=None,
         trained={"converted_from": {"file": file.name, "sha256": _sha256(file), "config": config_file.name}},
     )
 

@@ -88,9 +88,10 @@ class S4(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         length = u.shape[-1]
         n = 2 * length  # no tap wraps around
-        spectrum = self._kernel_spectrum(length, n)
-        y = torch.fft.irfft(torch.fft.rfft(u.float(), n=n) * spectrum, n=n)[..., :length]  # fp32: half precision loses the long kernels
-        return torch.addcmul(y.to(u.dtype), u, self.D[:, None])
+        with torch.autocast(u.device.type, enabled=False):  # float32 throughout: half precision loses the long kernels
+            spectrum = self._kernel_spectrum(length, n)
+            y = torch.fft.irfft(torch.fft.rfft(u.float(), n=n) * spectrum, n=n)[..., :length]
+            return torch.addcmul(y.to(u.dtype), u, self.D[:, None])
 
     def kernels(self) -> Tensor:
         """(directions, features, length): the impulse responses, differentiable in C."""

@@ -33,27 +33,32 @@ class TrainingSet:
     rhythm: NDArray[np.str_]  # NSR or AF
     r_times: list[NDArray[np.float64]]  # R times in seconds
     refused: Counter[str] = field(default_factory=Counter)  # recordings that did not become strips, by reason
+    patients: list[str] | None = None  # whose each strip is, where it is known
 
     @classmethod
-    def from_arrays(cls, mv: NDArray[np.floating], rhythm: Sequence[str], refused: Counter[str] | None = None) -> TrainingSet:
+    def from_arrays(
+        cls, mv: NDArray[np.floating], rhythm: Sequence[str], refused: Counter[str] | None = None, patients: Sequence[str] | None = None
+    ) -> TrainingSet:
         """mv: (strips, 8, 1000) in mV, unfiltered. Drift below 0.2 Hz and each lead's median are removed, R times are found."""
         drift_free = without_drift(mv)
-        return cls(drift_free, np.asarray(rhythm), [r_peaks(strip) for strip in drift_free], refused or Counter())
+        whose = None if patients is None else list(patients)
+        return cls(drift_free, np.asarray(rhythm), [r_peaks(strip) for strip in drift_free], refused or Counter(), whose)
 
     @classmethod
-    def from_candidates(cls, candidates: Sequence[recordings.Candidate]) -> TrainingSet:
-        """Read recordings; those refused are counted. GeneratorError if none of a rhythm is left."""
-        strips, rhythm, refused = [], [], Counter[str]()
-        for candidate, read in tqdm(recordings.read_all(list(candidates)), total=len(candidates), desc="reading", unit="recording"):
+    def from_candidates(cls, candidates: Sequence[recordings.Candidate], *, quiet: bool = False) -> TrainingSet:
+        """Read recordings; those refused are counted. GeneratorError if none can be read. quiet: without a progress bar."""
+        strips, rhythm, patients, refused = [], [], [], Counter[str]()
+        for candidate, read in tqdm(recordings.read_all(list(candidates)), total=len(candidates), desc="reading", unit="recording", disable=quiet):
             if isinstance(read, Refused):
                 refused[read.reason] += 1
                 _log.warning("%s", read)
             else:
                 strips.append(read.unfiltered)
                 rhythm.append(candidate.rhythm)
+                patients.append(candidate.patient)
         if not strips:
             raise GeneratorError(f"None of {len(candidates)} recordings could be read: {dict(refused)}.")
-        return cls.from_arrays(np.stack(strips), rhythm, refused)
+        return cls.from_arrays(np.stack(strips), rhythm, refused, patients)
 
     def fingerprint(self) -> str:
         return hashlib.sha256(self.mv.tobytes() + "".join(self.rhythm).encode()).hexdigest()

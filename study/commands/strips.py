@@ -1,4 +1,4 @@
-"""Commands on strips: bring them in, train, draw, measure. Heavy libraries are imported by the commands that need them."""
+"""Commands on strips: bring them in, draw, measure. Heavy libraries are imported by the commands that need them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from generator.cores import cores
 from generator.errors import Refused
+from generator.quality_control import copies_checked
 from generator.recordings import Candidate, Journal, find, read_all
 from generator.request import RHYTHMS, DrawRequest
 from generator.strip import Counts
@@ -21,6 +22,7 @@ from study import intake, sampling
 from study.commands.common import check_device, checkpoint_folder, database, own_folder
 from study.errors import StudyError
 from study.progress_bar import ProgressBar, say
+from study.rejections import COPIES_NOT_CHECKED, Rejected
 
 
 def import_recordings(given: argparse.Namespace) -> dict[str, Any]:
@@ -37,17 +39,6 @@ def import_recordings(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def train(given: argparse.Namespace) -> dict[str, Any]:
-    from generator.request import checkpoint_sha256
-    from generator.sssd import checkpoint
-    from generator.sssd import train as training
-
-    check_device(given.device)
-    candidates = _in_folds(find(given.records, given.labels).candidates, given.folds, given.records)
-    out = training.train(candidates, own_folder(given.out), given.minutes, device=given.device, seed=given.seed, start=given.start)
-    return {"out": str(out), "checkpoint": checkpoint_sha256(out), "recordings": len(candidates), **checkpoint.read_config(out).trained}
-
-
 def sample(given: argparse.Namespace) -> dict[str, Any]:
     settings = ("rhythm", "n", "seed", "steps", "sampler", "guidance", "heart_rate")
     request = DrawRequest(**{name: getattr(given, name) for name in settings})
@@ -59,12 +50,18 @@ def sample(given: argparse.Namespace) -> dict[str, Any]:
             done = sampling.sample(request, journal, draw, bar)
     except KeyboardInterrupt:
         raise StudyError(f"Stopped. What was drawn is in {out}; the same command goes on.") from None
+    rejected = Rejected(request.n, done.rejected)
     if done.rejected:
-        say(f"rejected: {done.rejected.total()} of {request.n} samples ({sampling.counted(done.rejected)}); the manifest lists them")
+        say(f"rejected: {rejected.warning or rejected.sentence} The manifest lists them.")
+    if not copies_checked(done.quality_control):
+        say(COPIES_NOT_CHECKED)
     return {
         "out": str(out),
         "drawn": done.drawn,
         "rejected": done.rejected.total(),
+        "rejected_share": round(rejected.share, 4),
+        "rejected_reasons": dict(done.rejected),
+        "quality_control": done.quality_control,
         "checkpoint": done.checkpoint,
         "seed": request.seed,
         "continued_from": done.continued_from,
@@ -129,11 +126,12 @@ def _listed(folders: Sequence[Path], folds: range | None = None) -> list[Candida
     for folder in folders:
         found = find(folder)
         drawn = found.kind == "strips"
-        listed += [replace(one, patient=str(one.path)) if drawn else one for one in _in_folds(found.candidates, folds, folder)]
+        listed += [replace(one, patient=str(one.path)) if drawn else one for one in in_folds(found.candidates, folds, folder)]
     return listed
 
 
-def _in_folds(candidates: list[Candidate], folds: range | None, folder: Path) -> list[Candidate]:
+def in_folds(candidates: list[Candidate], folds: range | None, folder: Path) -> list[Candidate]:
+    """Those of a folder that lie in the folds (None: all). StudyError where none does."""
     if folds is None:
         return candidates
     chosen = [one for one in candidates if one.fold in folds]

@@ -77,7 +77,7 @@ def test_they_pass_in_the_published_orders_too(recordings: dict[str, Strips], or
 
 
 def test_the_shipped_checkpoint_passes() -> None:
-    drawn = [one.counts for rhythm in ("AF", "NSR") for one in draw(DrawRequest(rhythm, 4, 1))]
+    drawn = [one.counts for rhythm in ("AF", "NSR") for one in draw(DrawRequest(rhythm, 4, 1), quality_control=False)]
     strips = np.stack([counts for counts in drawn if counts is not None])
     assert len(strips) == 8
     for some in (strips, strips[::2]):

@@ -196,6 +196,7 @@ def test_training_and_inference_routes_agree() -> None:
         {"label_embed_classes": 0},
         {"kernel_form": "without-conjugates", "skip_channels": 24},
         {"fold": 10, "s4_lmax": 400},
+        {"beat_given": True, "track_channels": 15},
     ],
 )
 @pytest.mark.parametrize("products", ["oneDNN", "plain"])
@@ -205,6 +206,8 @@ def test_the_evaluator_computes_the_same_function(change: dict[str, Any], produc
     network = _own(replace(OWN, **change))
     x, _step, labels, track = _batch()
     labels = labels[:, : network.config.label_embed_classes]
+    if network.config.beat_given:
+        track = torch.cat([track, torch.randn(3, 8, 1000, generator=torch.Generator().manual_seed(3))], dim=1)
     with torch.no_grad():
         fast = evaluator.Evaluator(network, torch.device("cpu")).conditioned(labels, track)
         for step in (0.0, 17.25, 199.0):

@@ -72,9 +72,15 @@ def test_cosine_ends_in_pure_noise() -> None:
 
 
 @pytest.mark.parametrize("schedule", [LINEAR, replace(COSINE, finest=5.0)])
-def test_multistep_gives_the_gaussian_back(schedule: Schedule) -> None:
-    noise = torch.randn(1, 1, 200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    x = dpm_solver_pp_2m(_exact(schedule), start(noise, schedule, MEAN, SD**2), schedule, times_even_in_log_snr(schedule, 20))
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_multistep_gives_the_gaussian_back(schedule: Schedule, stochastic: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def noise() -> Tensor:
+        return torch.randn(1, 1, 200_000, dtype=torch.float64, generator=generator)
+
+    first = start(noise(), schedule, MEAN, SD**2)
+    x = dpm_solver_pp_2m(_exact(schedule), first, schedule, times_even_in_log_snr(schedule, 20), noise=noise if stochastic else None)
     assert float(x.mean()) == pytest.approx(MEAN, abs=0.005)
     assert float(x.std()) == pytest.approx(SD, rel=0.03)
 

@@ -82,12 +82,14 @@ def _assert_same_way(ours: list[Tensor], theirs: list[Tensor], relative: float) 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 @pytest.mark.parametrize("steps", [2, 5, 14, 15, 20, 50])  # diffusers has a branch at 15
 @pytest.mark.parametrize("spacing", ["log-SNR", "t"])
-def test_multistep_goes_the_way_of_diffusers(steps: int, spacing: str) -> None:
+@pytest.mark.parametrize("equation", ["ordinary", "stochastic"])
+def test_multistep_goes_the_way_of_diffusers(steps: int, spacing: str, equation: str) -> None:
+    stochastic = equation == "stochastic"
     scheduler = DPMSolverMultistepScheduler(
         num_train_timesteps=200,
         trained_betas=BETAS.tolist(),
         solver_order=2,
-        algorithm_type="dpmsolver++",
+        algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++",
         solver_type="midpoint",
         lower_order_final=True,
         final_sigmas_type="zero",
@@ -107,13 +109,13 @@ def test_multistep_goes_the_way_of_diffusers(steps: int, spacing: str) -> None:
 
     denoise = _gaussian(LINEAR)
     x = first = start(_noise(0)(), LINEAR, denoise.mean, denoise.variance)
-    theirs = [x]
+    theirs, noise = [x], _noise(1)
     for t, timestep in zip(times, scheduler.timesteps, strict=True):
-        x = scheduler.step(denoise.epsilon(x, t), timestep, x).prev_sample
+        x = scheduler.step(denoise.epsilon(x, t), timestep, x, variance_noise=noise().float() if stochastic else None).prev_sample
         theirs.append(x)
 
     ours: list[Tensor] = []
-    end = dpm_solver_pp_2m(_recorded(denoise, ours), first, LINEAR, times)
+    end = dpm_solver_pp_2m(_recorded(denoise, ours), first, LINEAR, times, noise=_noise(1) if stochastic else None)
     _assert_same_way([*ours, end], theirs, 1e-5)  # diffusers calculates in float32
 
 
@@ -142,6 +144,8 @@ def test_ancestral_goes_the_way_of_diffusers() -> None:
     [
         (LINEAR, "dpm++2m", 0.0344681168297634, 9.097496264005816),
         (LINEAR, "ancestral", 0.044961280777813604, 7.337977798150192),
+        (LINEAR, "dpm++2m-sde", 0.018011618559220444, 7.035071802181292),
+        (COSINE, "dpm++2m-sde", 0.10193880030368346, 5.608952516687756),
         (COSINE, "dpm++2m", 0.028719751742024985, 8.88175095778962),
         (COSINE, "ancestral", 0.04282191039085879, 7.587956409330145),
     ],
@@ -152,7 +156,7 @@ def test_nothing_changes_silently(schedule: Schedule, sampler: str, mean: float,
     if sampler == "ancestral":
         x = ancestral(denoise, x, schedule, noise)
     else:
-        x = dpm_solver_pp_2m(denoise, x, schedule, times_even_in_log_snr(schedule, 20))
+        x = dpm_solver_pp_2m(denoise, x, schedule, times_even_in_log_snr(schedule, 20), noise=noise if sampler == "dpm++2m-sde" else None)
     assert (float(x.mean().abs()), float(x.abs().sum())) == pytest.approx((mean, total), rel=1e-9)
 
 

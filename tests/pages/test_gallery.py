@@ -11,13 +11,14 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
-from generator.request import shipped_checkpoint
+from generator.request import TRAINING_BEATS, checkpoint_sha256, shipped_checkpoint
 from generator.sssd.config import read_config
 from generator.sssd.schedule import Schedule
 from storage import jobs as stored
-from storage import speeds
+from storage import speeds, strips
 from storage.database import Database
 from storage.jobs import JobRow
+from storage.strips import NewRejection
 from study import checkpoints, jobs
 from tests.pages.visiting import Visit, by_label, shown
 from tests.study import tiny
@@ -198,3 +199,52 @@ def test_a_running_job_shows_strips_done_in_part_and_the_time_left(sidebar: Side
     [bar] = sidebar.test.run().get("progress")
     assert bar.proto.text.replace("\\", "") == "Drawing, about 3 min left (12.4 of 100)"
     assert bar.proto.value == 12
+
+
+def test_a_checkpoints_hash_is_read_again_when_what_copies_are_told_by_comes_or_goes(converted: str) -> None:
+    folder = Path(converted)
+    without = checkpoints.sha256(folder)
+    (folder / TRAINING_BEATS).write_bytes(b"some")
+    assert checkpoints.sha256(folder) == checkpoint_sha256(folder) != without
+    (folder / TRAINING_BEATS).unlink()
+    assert checkpoints.sha256(folder) == without
+
+
+# ---- what was rejected ----
+
+
+def _drawing(sidebar: Sidebar, db: Database, accepted: int, reasons: dict[str, int]) -> None:
+    """A drawing that has ended."""
+    sidebar.choose(n=accepted + sum(reasons.values())).draw()
+    with db.write() as session:
+        job = stored.claim(session)
+        assert job
+        refused = [reason for reason, times in reasons.items() for _ in range(times)]
+        strips.add_rejections(session, [NewRejection("c" * 64, "NSR", 1, number, reason, job.id) for number, reason in enumerate(refused)])
+        stored.finish(session, job.id, "done", result={"drawn": accepted, "already_present": 0, "rejected": len(refused)})
+    sidebar.test.run()
+    assert not sidebar.test.exception
+
+
+def test_rejected_samples_are_told_with_their_reasons(sidebar: Sidebar, db: Database) -> None:
+    _drawing(sidebar, db, 38, {"NSR without P waves": 2})
+    assert "2 of 40 samples were rejected (5.0 %): NSR without P waves: 2." in sidebar.text()
+    assert not sidebar.test.warning
+    [table] = sidebar.test.dataframe
+    assert table.value.to_dict("records") == [
+        {"Checkpoint": "c" * 12, "Rhythm": "NSR", "Samples": 2, "Rejected": 2, "Share": 1.0, "Why": "NSR without P waves: 2"}
+    ]
+
+
+def test_more_than_a_tenth_rejected_is_warned_of(sidebar: Sidebar, db: Database) -> None:
+    _drawing(sidebar, db, 30, {"flat lead": 6, "NSR without P waves": 4})
+    [warning] = sidebar.test.warning
+    assert "More than 10 % had to be rejected. 10 of 40 samples were rejected (25.0 %): flat lead: 6" in warning.value.replace("\\", "")
+
+
+def test_a_checkpoint_by_which_copies_cannot_be_told_says_so(sidebar: Sidebar, converted: str) -> None:
+    sentence = "copies of its training strips could be told: they are not looked for"
+    assert sentence in sidebar.choose(checkpoint=converted).text()
+    (Path(converted) / TRAINING_BEATS).write_bytes(b"")
+    sidebar.test.run()
+    assert sentence not in sidebar.text()

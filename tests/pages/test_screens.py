@@ -26,6 +26,7 @@ ALLOWED = {  # screen -> who of the world may enter it
     "studies": CONDUCT,
     "results": CONDUCT,
     "gallery": {"researcher"},
+    "quality": {"researcher"},
     "recordings": {"researcher"},
     "people": {"coordinator"},
 }

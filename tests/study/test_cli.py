@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from generator.recordings import read_manifest
 from storage.database import Database
-from study import reading, rounds
+from study import reading, rounds, training_report
 from study.people import person_by_username
+from tests.generator import tiny_training
 from tests.study.cli_calls import PASSWORD, Run, add, call, fails, run
 from tests.study.hospital import answer, just_now, open_gate
 from tests.wfdb_files import edit_header, signals, write_record
@@ -52,10 +51,9 @@ def test_what_is_refused_and_left_out_is_told_beside_the_answer(ward: Path, tmp_
 def test_training_goes_on_where_it_stopped_and_its_checkpoint_draws(ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from generator.sssd import train
 
-    whole = train.Settings()
-    narrow: dict[str, Any] = dict.fromkeys(("res_channels", "skip_channels", "s4_d_state", "label_embed_dim", "diffusion_step_embed_dim_in"), 4)
-    tiny = dataclasses.replace(whole, network=dataclasses.replace(whole.network, num_res_layers=1, **narrow), batch=4)
+    tiny = tiny_training.small()
     monkeypatch.setattr(train, "Settings", lambda: tiny)
+    monkeypatch.setattr(training_report, "MEASURED", 2)
     few = tmp_path / "few.csv"
     with (ward / "labels.csv").open() as lines:
         few.write_text("".join(line for line in lines if not line.startswith("ecg0,")))
@@ -65,12 +63,14 @@ def test_training_goes_on_where_it_stopped_and_its_checkpoint_draws(ward: Path, 
     assert first["recordings"] == 23
     assert first["strips"] == {"NSR": 11, "AF": 12}
     assert first["seconds"] >= 0.1
+    assert Path(first["report"]).read_text().count("<h3>After") == 1
     again = run(*arguments, "--minutes", 0.002)
     assert again["iterations"] == first["iterations"]
     further = run(*arguments, "--minutes", first["seconds"] / 60 + 0.005)
     assert further["iterations"] > first["iterations"]
     assert "other recordings, settings or seed" in fails(*arguments, "--minutes", 1, "--seed", 1)
     assert "its table has 1, 2, 3" in fails(*arguments, "--folds", "4-9", "--minutes", 1)
+    monkeypatch.setattr("generator.quality_control.check", lambda *_: None)  # so short a training draws noise
     made = run("sample", "--rhythm", "AF", "--n", 4, "--seed", 1, "--steps", 4, "--checkpoint", out, "--out", tmp_path / "drawn")
     assert made["checkpoint"] == further["checkpoint"]
 

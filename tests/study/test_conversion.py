@@ -55,8 +55,13 @@ def test_random_weights_are_told_to_draw_no_plausible_leads(converted: tuple[Pat
     assert "I, V1, V2, V3, V4, V5, V6, aVF" in card
 
 
-def test_a_converted_checkpoint_draws_from_the_command(converted: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
+def test_a_converted_checkpoint_draws_from_the_command(
+    converted: tuple[Path, dict[str, object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, _ = converted
+    command = ("sample", "--rhythm", "AF", "--n", 2, "--seed", 4, "--steps", 4, "--checkpoint", out)
+    assert "All 2 samples were rejected (fewer than 4 QRS complexes: 2)" in fails(*command, "--out", tmp_path / "noise")
+    monkeypatch.setattr("generator.quality_control.check", lambda *_: None)  # random weights draw noise
     made = run("sample", "--rhythm", "AF", "--n", 2, "--seed", 4, "--steps", 4, "--checkpoint", out, "--out", tmp_path / "af")
     assert made["checkpoint"] == checkpoint_sha256(out)
     assert made["drawn"] + made["rejected"] == 2

@@ -203,7 +203,9 @@ def test_rejected_samples_are_replaced_from_the_same_seed_and_kept(house: Hospit
         (rhythm, number, "flat lead") for rhythm in ("AF", "NSR") for number in (0, 2)
     ]
     assert {seed for *_rest, seed in rejected} == {request.seed for request, _first in drawer.asked}
-    assert plan["drawn"] == {"NSR": {"accepted": 3, "rejected": 2}, "AF": {"accepted": 3, "rejected": 2}}
+    drawn = {"accepted": 3, "rejected": 2, "reasons": {"flat lead": 2}}
+    assert plan["drawn"] == {"NSR": drawn, "AF": drawn}
+    assert "4 of 10 samples were rejected (40.0 %): flat lead: 4." in plan["too many rejected"]
 
 
 def test_a_generator_that_is_mostly_rejected_opens_nothing(house: Hospital) -> None:

@@ -17,7 +17,7 @@ from storage import jobs as stored
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.tables import Job, now
-from study import jobs, people, runner, runner_process, work
+from study import drawing, jobs, people, runner, runner_process, work
 from study.drawing import Chunk, Drawer
 from study.errors import Cancelled
 from study.people import Person
@@ -34,11 +34,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny.write(tmp_path_factory.mktemp("checkpoint"))
 
 
+@pytest.fixture(autouse=True)
+def _no_quality_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "draw_chunk", tiny.draw_chunk)
+
+
 @pytest.fixture(scope="module")
 def drawer() -> Iterator[Drawer]:
-    drawing = Drawer()
-    yield drawing
-    drawing.close()
+    dask = Drawer()
+    yield dask
+    dask.close()
 
 
 @pytest.fixture

@@ -23,14 +23,14 @@ from generator.recordings.journal import JOURNAL
 from generator.request import DrawRequest
 from study import sampling
 from study.errors import StudyError
-from tests.study.cli_calls import fails, run
+from tests.study.cli_calls import call, fails, run
 from tests.study.waiting import until
 
 pytestmark = pytest.mark.xdist_group("runner")  # with test_runner.py: two Dask clusters at once are slow on two cores
 ROOT = Path(__file__).parents[2]
 
 N, REJECTED = 6, 3
-MADE = {"checkpoint": "c" * 64, "device": "some CPU", "torch": "2.13.0"}
+MADE = {"checkpoint": "c" * 64, "device": "some CPU", "torch": "2.13.0", "quality_control": "1, copies checked"}
 
 
 class Killed(BaseException):
@@ -89,6 +89,27 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest
         sentence = fails(*FEW, "--out", tmp_path)
     assert sentence == f"blindstrip: Stopped. What was drawn is in {tmp_path}; the same command goes on."
     assert run(*FEW, "--out", tmp_path)["continued_from"] == 5
+
+
+def test_what_quality_control_rejected_is_told_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(counts: Any, *_: object) -> str | None:
+        return "AF with P waves" if int(np.abs(counts.astype(int)).sum()) % 2 else None
+
+    monkeypatch.setattr("generator.quality_control.check", odd)
+    command = (*FEW, "--steps", 4)
+    _, _, told = call(*command, "--out", tmp_path / "one", "--json")
+    made = run(*command, "--out", tmp_path / "other")
+    rejected = made["rejected"]
+    assert 0 < rejected < 8
+    assert made["drawn"] == 8 - rejected
+    assert made["rejected_reasons"] == {"AF with P waves": rejected}
+    assert made["rejected_share"] == rejected / 8
+    assert f"{rejected} of 8 samples were rejected ({100 * rejected / 8:.1f} %): AF with P waves: {rejected}." in told
+    assert ("More than 10 % had to be rejected" in told) == (rejected > 0.8)
+    manifest = json.loads((tmp_path / "other" / "manifest.json").read_text())
+    assert [one["reason"] for one in manifest["rejected"]] == ["AF with P waves"] * rejected
+    assert manifest["quality_control"] == made["quality_control"]
+    assert ("Copies of training strips were not looked for" in told) == made["quality_control"].endswith("not checked")
 
 
 @pytest.fixture
