@@ -46,6 +46,11 @@ def at_every_beat(beat: NDArray[np.floating], offset: NDArray[np.floating]) -> N
     return np.stack([np.interp(place, bins, lead) for lead in beat]).astype(np.float32)
 
 
+def beats_of(offset: NDArray[np.floating]) -> NDArray[np.int64]:
+    """(samples,): the number of the beat that each sample belongs to, from 0."""
+    return np.concatenate([[0], np.cumsum(np.diff(offset) < 0)])
+
+
 def rr_label(r_times: NDArray[np.floating]) -> NDArray[np.float32]:
     """(1,): what the average beat's network is told of the rate, log(mean RR / 0.8 s) / 0.25; 0 with fewer than two R times (s)."""
     rr = np.diff(r_times)

@@ -6,6 +6,7 @@ does not depend on how many there are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from generator.leads import STORED
 from generator.request import RHYTHMS
-from generator.sssd.average_beat import BINS, at_every_beat, averaged, rr_label
+from generator.sssd.average_beat import BINS, at_every_beat, averaged, beats_of, rr_label
 from generator.sssd.recipe import Augmentation
 from generator.sssd.rhythm import OFFSET_CHANNEL, TRACK_CHANNELS, track
 from generator.sssd.training_set import MIDDLE, TrainingSet, shifted, stretched
@@ -139,12 +140,15 @@ class _Strip:
     track: bool = True
     beat: bool = True
     beat_noise: NDArray[np.float64] | float = 0.0  # added to the average beat that the network is told
+    beat_share: float = 1.0  # of the beats, at least two, that it is told the average of
+    beat_order: int = 0  # seed of which
 
 
 class StripBatches:
     """Strips (8, 1000) with their rhythm and a track: R times (generator.sssd.rhythm), and in the last eight channels the strip's average beat.
 
-    The average beat is told with a little noise, as the one that is told in drawing comes from a network; sometimes neither it nor the track is.
+    The average beat that is told is of some of the strip's beats and has a little noise, as the one that is told in drawing comes from a network:
+    a P wave is in every beat and is believed, an f wave is not. Sometimes neither it nor the track is told.
     """
 
     shape = (len(STORED), SAMPLES)
@@ -170,6 +174,8 @@ class StripBatches:
                 track=bool(choices.uniform() >= how.drop_track),
                 beat=bool(choices.uniform() >= how.drop_beat),
                 beat_noise=choices.uniform(0, how.beat_noise) * choices.normal(size=(len(STORED), BINS)),
+                beat_share=float(choices.uniform(how.beat_share, 1.0)),
+                beat_order=int(choices.integers(2**31)),
             )
             for row in _balanced(self._of_rhythm, batch, choices)
         ]
@@ -200,7 +206,16 @@ class StripBatches:
         offset = rhythm[OFFSET_CHANNEL]
         if not one.beat or not offset.any():  # fewer than two beats: there is no track either
             return np.concatenate([rhythm, np.zeros_like(x)])
-        return np.concatenate([rhythm, at_every_beat(averaged(x, offset) + one.beat_noise, offset)])
+        told = averaged(x, offset) if one.beat_share == 1.0 else _averaged_of_some(x, offset, one)
+        return np.concatenate([rhythm, at_every_beat(told + one.beat_noise, offset)])
+
+
+def _averaged_of_some(x: NDArray[np.float32], offset: NDArray[np.float32], one: _Strip) -> NDArray[np.float32]:
+    beats = beats_of(offset)
+    number = int(beats[-1]) + 1
+    some = np.random.default_rng(one.beat_order).permutation(number)[: max(2, math.ceil(one.beat_share * number))]
+    told = np.isin(beats, some)
+    return averaged(x[:, told], offset[told])
 
 
 def axis_turn(degrees: float, unit_mv: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,14 +20,15 @@ class Augmentation:
     """How a strip or an average beat is changed before it is learned, all leads alike."""
 
     gain: float = 0.1  # SD of the log of a random gain
-    shift: int = 3  # samples (of a beat: bins), at most, that it is moved by
-    turn: float = 10.0  # degrees, SD of a random turn of the electrical axis in the frontal plane
+    shift: int = 3  # samples, at most, that it is moved by; a beat stays: its place is where R is, and moved ones drew QRS complexes beside it
+    turn: float = 8.0  # degrees, SD of a random turn of the electrical axis in the frontal plane
     drop_label: float = 0.1  # share trained without label: what classifier-free guidance compares with
     # strips only
     stretch: float = 0.0  # SD of the log of a random stretch in time, beats and all; its cubic interpolation takes some of the highest band
     drop_track: float = 0.05  # share trained without a track
     drop_beat: float = 0.05  # share of the others trained without an average beat
-    beat_noise: float = 0.06  # SD, at most, of the noise on the average beat that is told, in standard deviations of the lead
+    beat_noise: float = 0.03  # SD, at most, of the noise on the average beat that is told, in standard deviations of the lead
+    beat_share: float = 0.4  # at least, of the strip's beats that the average beat told is of: what only chance put into it is not to be believed
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _of_beats() -> Recipe:
         linear_filters=4,
     )
     schedule = Schedule(kind="cosine", prediction="v", step_scale=1000.0, finest=3.0)
-    return Recipe(network, Augmentation(gain=0.15, shift=1), schedule, batch=64, learning_rate=2e-3)
+    return Recipe(network, Augmentation(shift=0), schedule, batch=64, learning_rate=2e-3)
 
 
 def _of_strips() -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from generator.sssd.rhythm import OFFSET_CHANNEL, TRACK_CHANNELS, track
 from generator.sssd.training_set import TrainingSet, scale, shifted, stretched, without_drift
 from tests.generator import tiny_training
 
-STILL = Augmentation(gain=0, shift=0, turn=0, drop_label=0, drop_track=0, drop_beat=0, beat_noise=0)
+STILL = Augmentation(gain=0, shift=0, turn=0, drop_label=0, drop_track=0, drop_beat=0, beat_noise=0, beat_share=1)
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +112,17 @@ def test_a_share_of_a_batch_is_what_the_whole_batch_has_there(standardised: Stan
     assert whole.track is not None
     assert part.track is not None
     assert part.track.equal(whole.track[1::2])
+
+
+def test_an_average_of_some_beats_is_told_where_asked(standardised: Standardised) -> None:
+    """What every beat has is in it all the same; what one beat has by chance is in it or not."""
+    some = StripBatches(standardised, dataclasses.replace(STILL, beat_share=0.4))
+    chosen = dataclasses.replace(some.choose(2, np.random.default_rng(0))[0], beat_share=0.4)
+    told, other, all_told = (
+        some.build([one]).track for one in (chosen, dataclasses.replace(chosen, beat_order=1), dataclasses.replace(chosen, beat_share=1.0))
+    )
+    assert told is not None
+    assert other is not None
+    assert all_told is not None
+    assert not told.equal(other)
+    assert np.corrcoef(told[0, TRACK_CHANNELS:].numpy().ravel(), all_told[0, TRACK_CHANNELS:].numpy().ravel())[0, 1] > 0.95
