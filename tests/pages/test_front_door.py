@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("front door")  # one server for the file
 
 PASSWORD = "read with calm eyes"
 MODULES = sorted(file.stem for file in (ROOT / "pages").glob("*.py") if file.stem != "__init__")
-SCREENS = ("conduct", "findings", "draw", "import", "team")  # what a reader has no business with, by address
+SCREENS = ("conduct", "findings", "draw", "measure", "import", "team")  # what a reader has no business with, by address
 HEADER = "x-blindstrip-person"
 
 
@@ -110,8 +110,8 @@ def test_each_role_is_offered_its_own_screens(house: House) -> None:
     assert offered == {
         "reader": ["", "me"],
         "coordinator": ["", "findings", "team", "me"],
-        "researcher": ["", "findings", "draw", "import", "me"],
-        "admin": ["", "findings", "draw", "import", "team", "me"],
+        "researcher": ["", "findings", "draw", "measure", "import", "me"],
+        "admin": ["", "findings", "draw", "measure", "import", "team", "me"],
     }
 
 

@@ -91,7 +91,7 @@ def _measured(db: Database, *, seconds: float, device: str = "x86_64 CPU", worke
 def test_what_is_entered_is_what_is_asked(sidebar: Sidebar) -> None:
     sidebar.choose(rhythm="AF", n=25, seed=77, steps=12, guidance=2.5, rate=95).draw()
     [job] = sidebar.jobs()
-    request = {"rhythm": "AF", "n": 25, "seed": 77, "steps": 12, "sampler": "dpm++2m", "guidance": 2.5, "heart_rate": 95.0}
+    request = {"rhythm": "AF", "n": 25, "seed": 77, "steps": 12, "sampler": "dpm++2m-sde", "guidance": 2.5, "heart_rate": 95.0}
     assert job.asked == {"request": request, "checkpoint": None}
     assert job.total == 25
 

@@ -83,7 +83,7 @@ def test_the_same_seed_draws_the_same_strips(tmp_path: Path) -> None:
     assert hashes("a", 7) == hashes("b", 7)
     assert not set(hashes("c", 8)) & set(hashes("d", 9))
     manifest = read_manifest(tmp_path / "a" / "manifest.json")
-    assert (manifest["steps"], manifest["heart_rate"], manifest["seed"], manifest["sampler"]) == (4, 80, 7, "dpm++2m")
+    assert (manifest["steps"], manifest["heart_rate"], manifest["seed"], manifest["sampler"]) == (4, 80, 7, "dpm++2m-sde")
 
 
 def test_a_folder_in_use_is_refused_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from generator.request import DrawRequest
+from generator.request import SAMPLERS, DrawRequest
 from generator.sssd.schedule import Schedule
 from storage import jobs as stored
 from storage.database import Database
@@ -62,7 +62,7 @@ def rosa(db: Database) -> Person:
     return person
 
 
-def _claimed(db: Database, person: Person, checkpoint: str, n: int = 10, sampler: str = "dpm++2m") -> JobRow:
+def _claimed(db: Database, person: Person, checkpoint: str, n: int = 10, sampler: str = SAMPLERS[0]) -> JobRow:
     jobs.ask(db, person, "draw", {"request": DrawRequest("AF", n, 7, steps=4, sampler=sampler).as_dict(), "checkpoint": checkpoint})
     return tiny.claimed(db)
 
@@ -90,7 +90,7 @@ def test_drawing_stores_each_strip_once_with_what_draws_it_again(db: Database, r
     with db.read() as session:
         assert set(session.scalars(select(Truth.arm))) <= {"synthetic"}
         for made in session.scalars(select(Drawing)):
-            assert (made.seed, made.steps, made.sampler, made.purpose, made.job_id) == (7, 4, "dpm++2m", "gallery", job.id)
+            assert (made.seed, made.steps, made.sampler, made.purpose, made.job_id) == (7, 4, SAMPLERS[0], "gallery", job.id)
 
 
 def test_drawing_the_same_again_stores_nothing_twice(db: Database, rosa: Person, checkpoint: str, drawer: Drawer) -> None:

@@ -308,7 +308,7 @@ def test_what_is_damaged_is_drawn_again(begun: Path, whole: dict[str, bytes], da
         ({"rhythm": "NSR"}, {}, "rhythm AF there, NSR here"),
         ({"heart_rate": 60.0}, {}, "heart rate none there, 60.0 here"),
         ({"guidance": 2.0, "steps": 10}, {}, "steps 20 there, 10 here, guidance 1.0 there, 2.0 here"),
-        ({"sampler": "ancestral", "steps": 10}, {}, "sampler dpm++2m there, ancestral here"),
+        ({"sampler": "ancestral", "steps": 10}, {}, "sampler dpm++2m-sde there, ancestral here"),
         ({"n": N - 1}, {}, f"was begun for {N} strips, not {N - 1}. Ask for {N} or more"),
         ({"n": N + 1}, {"checkpoint": "d" * 64}, "checkpoint cccccccccccc there, dddddddddddd here. Go on with the checkpoint"),
         ({"n": N + 1}, {"device": "some GPU"}, "device some CPU there, some GPU here. Go on with the same kind of device"),
