@@ -45,7 +45,8 @@ def load(path: Path | None = None, device: str = "cpu") -> Model:
     network, beat, taps, config = _read(folder)
     at = torch.device(device)
     of_beat = None if beat is None else Evaluator(beat, at, samples=BINS)
-    return Model(Evaluator(network, at, taps=taps), config, sha256, at, of_beat, Reference.load(folder))
+    evaluator = Evaluator(network, at, taps=taps, samples=SAMPLES + 2 * config.margin)
+    return Model(evaluator, config, sha256, at, of_beat, Reference.load(folder))
 
 
 def load_network(path: Path | None = None) -> Network:

@@ -122,6 +122,7 @@ class Config:
     rr: dict[str, RRModel]  # rhythm to RR model; empty for networks without a rhythm track
     trained: dict[str, object]  # how, or what it was converted from: told, never used
     beat: BeatConfig | None = None  # where the network is given an average beat
+    margin: int = 0  # samples that are drawn beyond either end and cut off: a network knows less at the ends and draws half beats there
 
     def __post_init__(self) -> None:
         if self.units not in get_args(Units):
@@ -136,6 +137,8 @@ class Config:
             raise GeneratorError(
                 f"The network has {self.network.in_channels} channels in and {self.network.out_channels} out for {len(self.leads)} leads."
             )
+        if self.margin < 0 or self.margin % self.network.fold:
+            raise GeneratorError(f"margin is {self.margin}. Choose 0 or a multiple of fold, {self.network.fold} samples.")
         if self.network.beat_given != (self.beat is not None):
             raise GeneratorError("A network with beat_given, and no other, needs a network that draws average beats (field beat).")
         if self.beat is not None:
@@ -173,8 +176,8 @@ class Config:
         """Raises GeneratorError where a field is missing, unknown or out of range; name: the file, for messages."""
         if values.get("format") == 1:
             values = _from_format_1(values)
-        if values.get("format") == 2:  # before average beats
-            values = {**values, "format": FORMAT, "beat": None}
+        if values.get("format") == 2:  # before average beats and margins
+            values = {**values, "format": FORMAT, "beat": None, "margin": 0}
         wanted = {field.name for field in fields(cls)} | {"format", "rate"}
         network = values.get("network")
         missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)
@@ -200,6 +203,7 @@ class Config:
                 rr={rhythm: RRModel.from_dict(model) for rhythm, model in dict(values["rr"]).items()},
                 beat=None if values["beat"] is None else _beat_config(values["beat"]),
                 trained=dict(values["trained"]),
+                margin=int(values["margin"]),
             )
         except (GeneratorError, TypeError, ValueError) as error:
             raise GeneratorError(f"{name}: {error}") from error

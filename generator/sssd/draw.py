@@ -31,7 +31,7 @@ from generator.sssd.evaluator import Evaluator, one_thread
 from generator.sssd.rhythm import OFFSET_CHANNEL, track
 from generator.sssd.samplers import ancestral, denoiser, dpm_solver_pp_2m, start, times_even_in_log_snr
 from generator.sssd.schedule import Schedule
-from generator.strip import SAMPLES, Counts, canonical_from_stored
+from generator.strip import RATE, SAMPLES, SECONDS, Counts, canonical_from_stored
 
 Progress = Callable[[float, int], None]  # strips done (with fractions), strips to draw
 
@@ -155,8 +155,9 @@ def _draw_batch(request: DrawRequest, model: Model, numbers: range, size: int, o
     places = [number % size for number in numbers]
     sources = [_sources(request, number) for number in numbers]
     config = model.config
-    r_times = [config.rr[request.rhythm].draw(one.rhythm, request.heart_rate) if config.network.track_channels else None for one in sources]
-    tracks = [track(times) for times in r_times if times is not None]
+    samples, beyond = SAMPLES + 2 * config.margin, config.margin / RATE
+    r_times = [config.rr[request.rhythm].draw(one.rhythm, request.heart_rate, beyond) if config.network.track_channels else None for one in sources]
+    tracks = [track(times, config.margin) for times in r_times if times is not None]
     labels = torch.zeros(size, config.network.label_embed_classes, device=model.device)
     labels[:, list(config.labels[request.rhythm])] = 1
     standard = torch.zeros(len(STORED)), torch.ones(len(STORED))
@@ -174,8 +175,8 @@ def _draw_batch(request: DrawRequest, model: Model, numbers: range, size: int, o
             tracks = [np.concatenate([one, at_every_beat(beat, one[OFFSET_CHANNEL])]) for one, beat in zip(tracks, beats, strict=True)]
         placed = _placed(tracks, places, size, model) if tracks else None
         started = torch.tensor(config.channel_mean), torch.tensor(config.channel_std)
-        x = _sample(request, model.evaluator, config.schedule, labels, placed, started, noise("strip", SAMPLES), on_step)
-        channels = x.double().cpu().numpy()[places]
+        x = _sample(request, model.evaluator, config.schedule, labels, placed, started, noise("strip", samples), on_step)
+        channels = x.double().cpu().numpy()[places][..., config.margin : config.margin + SAMPLES]
     mv = limb_weights(config.leads) @ (channels * np.array(config.std_mv)[:, None] + np.array(config.mean_mv)[:, None])
     return [
         _through_quality_control(request, model, number, strip, times, checked) for number, strip, times in zip(numbers, mv, r_times, strict=True)
@@ -210,7 +211,7 @@ def _through_quality_control(
     """checked: by the rules too, not by the canonical form alone."""
     conditions: dict[str, object] = {"rhythm": request.rhythm}
     if r_times is not None:
-        conditions["r_times"] = [round(float(time), 3) for time in r_times]
+        conditions["r_times"] = [round(float(time), 3) for time in r_times if 0 <= time < SECONDS]
     try:
         if checked:
             rules.refuse_plateaus(mv)

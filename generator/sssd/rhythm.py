@@ -32,16 +32,17 @@ _MODULATION_HZ = (0.05, 0.25)  # Mayer waves to breathing
 RATE_LIMITS = (30, 200)  # beats a minute that can be asked for
 
 
-def track(r_times: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(TRACK_CHANNELS, 1000) at 100 samples/s from R times in seconds; all zero with fewer than two beats.
+def track(r_times: NDArray[np.floating], margin: int = 0) -> NDArray[np.float32]:
+    """(TRACK_CHANNELS, 1000 + 2 margin) at 100 samples/s from R times in seconds; all zero with fewer than two beats.
 
-    Beats before the first and after the last R time are continued with the neighbouring RR interval, at most 2 s.
+    margin: samples before the strip's start, where time is 0, and after its end. Beats before the first and after the last R time are continued
+    with the neighbouring RR interval, at most 2 s.
     """
     beats = np.asarray(r_times, dtype=np.float64)
     if beats.size < 2:
-        return np.zeros((TRACK_CHANNELS, SAMPLES), dtype=np.float32)
-    beats = _continued(beats)
-    t = np.arange(SAMPLES) / RATE
+        return np.zeros((TRACK_CHANNELS, SAMPLES + 2 * margin), dtype=np.float32)
+    beats = _continued(beats, margin / RATE)
+    t = np.arange(-margin, SAMPLES + margin) / RATE
     last = np.searchsorted(beats, t, side="right") - 1
     since, until = t - beats[last], beats[last + 1] - t
     rr = since + until
@@ -61,11 +62,11 @@ def track(r_times: NDArray[np.floating]) -> NDArray[np.float32]:
     ).astype(np.float32)
 
 
-def _continued(beats: NDArray[np.float64]) -> NDArray[np.float64]:
+def _continued(beats: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
     first_rr = min(max(beats[1] - beats[0], _RR_LIMITS[0]), _LONGEST_SECONDS)
     last_rr = min(max(beats[-1] - beats[-2], _RR_LIMITS[0]), _LONGEST_SECONDS)
-    before = beats[0] - first_rr * np.arange(math.ceil(beats[0] / first_rr) + 1, 0, -1)
-    after = beats[-1] + last_rr * np.arange(1, math.ceil(max(SECONDS - beats[-1], 0) / last_rr) + 2)
+    before = beats[0] - first_rr * np.arange(math.ceil((beats[0] + margin) / first_rr) + 1, 0, -1)
+    after = beats[-1] + last_rr * np.arange(1, math.ceil(max(SECONDS + margin - beats[-1], 0) / last_rr) + 2)
     return np.concatenate([before, beats, after])
 
 
@@ -85,8 +86,8 @@ class RRModel:
     log_breathing_sd: float
     breathing_hz: tuple[float, float] = _MODULATION_HZ  # uniform
 
-    def draw(self, generator: np.random.Generator, heart_rate: float | None = None) -> NDArray[np.float64]:
-        """R times in seconds, ascending, covering 0 to 10 s; heart_rate: beats a minute, the strip's mean (None: drawn)."""
+    def draw(self, generator: np.random.Generator, heart_rate: float | None = None, margin: float = 0.0) -> NDArray[np.float64]:
+        """R times in seconds, ascending, covering -margin to 10 s + margin; heart_rate: beats a minute, the strip's mean (None: drawn)."""
         drawn = generator.normal(size=3)  # always three numbers, so that a chosen rate leaves the rest of a strip as it was
         log_mean = self.log_mean + self.log_mean_sd * drawn[0]
         if heart_rate is not None:
@@ -96,13 +97,13 @@ class RRModel:
         breathing = math.exp(self.log_breathing + self.log_breathing_sd * float(np.clip(drawn[2], -_MOST_SD, _MOST_SD)))
         hz, phase = generator.uniform(*self.breathing_hz), generator.uniform(0, 2 * math.pi)
         first = generator.uniform()
-        times = [-math.exp(log_mean) * first]
-        while times[-1] < SECONDS:
+        times = [-margin - math.exp(log_mean) * first]
+        while times[-1] < SECONDS + margin:
             around = breathing * math.sin(2 * math.pi * hz * times[-1] + phase)
             off = around + jitter * generator.normal(size=20)  # as many as a redrawn interval could need: the stream stays in step
             inside = off[(np.exp(off) > _RR_RANGE[0]) & (np.exp(off) < _RR_RANGE[1])]
             times.append(times[-1] + float(np.clip(math.exp(log_mean + (inside[0] if inside.size else 0.0)), *_RR_LIMITS)))
-        return np.array([time for time in times if 0 <= time < SECONDS])
+        return np.array([time for time in times if -margin <= time < SECONDS + margin])
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)

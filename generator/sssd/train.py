@@ -43,6 +43,8 @@ __all__ = ["Augmentation", "Interval", "Precision", "Recipe", "Settings", "is_ma
 Precision = Literal["float32", "bf16"]
 Interval = Callable[[Path, float], None]  # the checkpoint's folder, seconds trained
 
+_MARGIN_STEPS = 5  # drawn beyond either end: 0.4 s with eight samples to a step
+
 BEAT, STRIP = "beat", "strip"  # the networks' names, in loss.jsonl and files
 
 _FEWEST = 10  # strips of a rhythm
@@ -201,6 +203,7 @@ class _Run:
             rr=self._rr_models(),
             beat=BeatConfig(beat.network, beat.schedule, tuple(round(float(v), 6) for v in self.beat_scale)),
             trained=self._trained(),
+            margin=_MARGIN_STEPS * strip.network.fold,
         )
 
     def _trained(self) -> dict[str, object]:

@@ -166,3 +166,22 @@ def test_weights_without_their_configuration_are_refused(folder: Path, tmp_path:
 def test_a_network_that_is_given_a_beat_needs_its_channels() -> None:
     with pytest.raises(GeneratorError, match="15 track channels"):
         NetworkConfig(track_channels=7, beat_given=True)
+
+
+def test_strips_with_a_margin_are_cut_out_of_longer_ones(folder: Path, tmp_path: Path) -> None:
+    """The network draws 10 s and the margin; the R times told are those inside, where QRS complexes lie."""
+    request = DrawRequest("NSR", 2, 3, steps=4)
+    _write(tmp_path, dataclasses.replace(SMALL, margin=40))
+    model = checkpoint.load(tmp_path)
+    assert model.evaluator.samples == 1080
+    for with_margin, without in zip(*(draw.draw(request, checkpoint=one, quality_control=False) for one in (model, folder)), strict=True):
+        assert _counts(with_margin).shape == (8, 1000)
+        assert not np.array_equal(_counts(with_margin), _counts(without))
+        times = with_margin.conditions["r_times"]
+        assert isinstance(times, list)
+        assert 0 <= min(times) < max(times) < 10
+
+
+def test_a_margin_that_is_no_multiple_of_fold_is_refused() -> None:
+    with pytest.raises(GeneratorError, match="multiple of fold"):
+        dataclasses.replace(SMALL, margin=39)

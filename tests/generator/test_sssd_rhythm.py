@@ -81,3 +81,13 @@ def test_models_survive_json_and_refuse_strangers() -> None:
 def test_too_few_strips_are_refused() -> None:
     with pytest.raises(GeneratorError, match="at least ten"):
         fit([np.arange(0, 10, 0.8)] * 3, breathes=True)
+
+
+@given(seed=st.integers(0, 200), margin=st.sampled_from([0, 8, 40]))
+def test_a_margin_continues_the_track_on_either_side(seed: int, margin: int) -> None:
+    times = RRModel(-0.16, 0.1, -3.0, 0.2, -4.0, 0.2).draw(np.random.default_rng(seed), margin=margin / 100)
+    assert -margin / 100 <= times.min()
+    assert times.max() < 10 + margin / 100
+    wide = track(times, margin)
+    assert wide.shape == (TRACK_CHANNELS, 1000 + 2 * margin)
+    assert all(wide[2, min(round(time * 100) + margin, 999 + 2 * margin)] > 0.9 for time in times)
