@@ -123,7 +123,7 @@ def test_the_speed_of_drawing_is_measured_beside_the_published_way() -> None:
     [(name, measured)] = answer.items()
     assert name == "default"
     assert measured["steps"] == 4
-    assert measured["parameters"] == 2_235_532
+    assert measured["parameters"] == 2_317_452
     for figure in ("seconds_per_strip", "peak_memory_mb", "ratio_to_published"):
         assert measured[figure] > 0
     assert "no network 'big'" in fails("bench", "sampling", "--networks", "big")

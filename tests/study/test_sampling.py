@@ -84,6 +84,7 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest
         if journal.strips == 5:
             signal.raise_signal(signal.SIGINT)  # Ctrl-C
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "write", write_and_stop)
         sentence = fails(*FEW, "--out", tmp_path)
