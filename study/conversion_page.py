@@ -10,7 +10,7 @@ from generator.plausible import Finding, Plausibility
 from generator.strip import Counts
 from study.ecg_paper import svg
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light; --ink: #141414; --quiet: #5a5a5a; --rule: #dcdcdc; --good: #0f6b3a; --bad: #a8201a; }
 body { margin: 0 auto; padding: 8mm 6mm 12mm; max-width: 274mm; color: var(--ink); background: #fff; font: 15px/1.5 Arial, Helvetica, sans-serif; }
 h1 { margin: 0 0 4mm; font-size: 17px; font-weight: normal; color: var(--quiet); overflow-wrap: anywhere; }
@@ -56,7 +56,7 @@ def page(title: str, facts: Mapping[str, str], plausibility: Plausibility, strip
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         "<meta name=viewport content='width=device-width'>"
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
         f"<div class='verdict {word}'><strong>This checkpoint {verdict} plausible leads</strong><p>{escape(_summary(plausibility))}</p></div>"
         f"<h2>What was converted</h2><table class=facts><tbody>{rows}</tbody></table>"
         f"<h2>What the check found</h2><table class=findings><thead><tr>{''.join(f'<th scope=col>{name}</th>' for name in _COLUMNS)}</tr></thead>"

@@ -8,7 +8,7 @@ from typing import Any
 
 from generator.quality.result import Quality
 from generator.strip import Counts
-from study.conversion_page import _STYLE as STYLE
+from study.conversion_page import STYLE
 from study.ecg_paper import svg
 from study.quality import TITLES, figure_rows, number, target_rows
 

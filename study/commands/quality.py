@@ -11,7 +11,7 @@ from generator.quality.result import CHEAP, PARTS, RHYTHMS, Quality, Strips
 from generator.recordings import Candidate
 from study import quality as of_strips
 from study.commands.common import own_folder
-from study.commands.strips import _listed, _read
+from study.commands.strips import listed_in, read_counts
 from study.errors import StudyError
 from study.progress_bar import ProgressBar, say
 from study.quality_page import page
@@ -28,9 +28,9 @@ def quality(given: argparse.Namespace) -> dict[str, Any]:
     if given.report is not None:
         own_folder(given.report.parent)
     sources = (("real", [given.real], given.real_folds), ("synthetic", given.synthetic, None), ("train", [given.train], given.train_folds))
-    listed = [(name, _listed(folders, folds)) for name, folders, folds in sources]  # all of them before any is read
+    listed = [(name, listed_in(folders, folds)) for name, folders, folds in sources]  # all of them before any is read
     _apart(dict(listed))
-    read = {name: _read(candidates) for name, candidates in listed}
+    read = {name: read_counts(candidates) for name, candidates in listed}
     arms = {name: Strips.of(counts, [one.rhythm for one in kept], [str(one.patient) for one in kept]) for name, (kept, counts) in read.items()}
     with ProgressBar("%") as bar:
         parts = CHEAP if given.quick else PARTS

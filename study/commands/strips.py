@@ -73,8 +73,8 @@ def utility(given: argparse.Namespace) -> dict[str, Any]:
     from generator.utility import utility as utility_of
 
     sources = (([given.train_real], given.train_folds), ([given.test_real], given.test_folds), (given.synthetic, None))
-    listed = [_listed(folders, folds) for folders, folds in sources]  # all of them before any is read
-    read = [_read(candidates) for candidates in listed]
+    listed = [listed_in(folders, folds) for folders, folds in sources]  # all of them before any is read
+    read = [read_counts(candidates) for candidates in listed]
     tables = [labelled(counts, [one.rhythm for one in candidates], [one.patient for one in candidates]) for candidates, counts in read]
     return utility_of(*tables, seed=given.seed)
 
@@ -82,9 +82,9 @@ def utility(given: argparse.Namespace) -> dict[str, Any]:
 def leak(given: argparse.Namespace) -> dict[str, Any]:
     from generator.leak import leak as gate
 
-    listed = [_listed(folders) for folders in (given.real, given.synthetic)]
+    listed = [listed_in(folders) for folders in (given.real, given.synthetic)]
     chosen = listed if given.n is None else [_chosen(candidates, given.n, given.seed) for candidates in listed]
-    (_, real), (_, synthetic) = (_read(candidates) for candidates in chosen)
+    (_, real), (_, synthetic) = (read_counts(candidates) for candidates in chosen)
     return gate(real, synthetic, given.seed).as_dict()
 
 
@@ -120,7 +120,7 @@ def _draw(given: argparse.Namespace) -> Iterator[sampling.Draw]:
 # ---- folders of strips ----
 
 
-def _listed(folders: Sequence[Path], folds: range | None = None) -> list[Candidate]:
+def listed_in(folders: Sequence[Path], folds: range | None = None) -> list[Candidate]:
     """The NSR and AF strips of folders; each drawn one is a patient of its own."""
     listed: list[Candidate] = []
     for folder in folders:
@@ -153,7 +153,7 @@ def _chosen(candidates: list[Candidate], n: int, seed: int) -> list[Candidate]:
     return chosen
 
 
-def _read(candidates: list[Candidate]) -> tuple[list[Candidate], Counts]:
+def read_counts(candidates: list[Candidate]) -> tuple[list[Candidate], Counts]:
     """Those that can be read, with their counts (n, 8, 1000); those refused are told."""
     kept: list[Candidate] = []
     counts: list[Counts] = []
