@@ -44,7 +44,8 @@ def unpack_zip(source: bytes | Path | BinaryIO, directory: Path) -> Path:
                 for file in written:
                     file.unlink(missing_ok=True)
                 raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:  # the last two: damage that zipfile does not foresee
+    # ValueError, IndexError: damage that zipfile does not foresee
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, IndexError) as error:
         raise StudyError(f"The upload is not a readable zip file ({error}). Zip the folder of recordings again and upload that.") from error
     except OSError as error:
         raise StudyError(f"The upload could not be unpacked: {error.strerror or error}. Ask whoever runs the server.") from error
