@@ -5,8 +5,7 @@ All randomness comes from generators of its own: the same seed, strips and versi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from generator.leads import STORED
+from generator.sssd.evaluator import one_thread
 from generator.strip import MICROVOLTS_PER_COUNT
 
 Told = Callable[[float], None]  # the share of the training that is done
@@ -109,16 +109,6 @@ def applied(network: Network, counts: NDArray[np.integer], *, embedded: bool = F
     with torch.no_grad(), one_thread():
         parts = [run(torch.from_numpy(counts[i : i + 128].astype(np.float32))).double().numpy() for i in range(0, len(counts), 128)]
     return np.concatenate(parts)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _initialise(network: Network, source: torch.Generator) -> None:

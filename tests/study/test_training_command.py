@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from study import training_report
 from tests.conftest import ROOT
 from tests.study import train_small
 from tests.study.cli_calls import fails, run
+from tests.study.waiting import until
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # losses are the same to the bit with as many threads
 ITERATIONS = 12
@@ -44,11 +44,12 @@ def _lines(out: Path) -> list[dict[str, Any]]:
 def _killed_in(network: str, ward: Path, out: Path) -> None:
     command = [sys.executable, "-m", "tests.study.train_small", *map(str, _arguments(ward, out))]
     process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    give_up = time.monotonic() + 90
-    while not any(line["network"] == network and line["iteration"] >= 3 for line in _lines(out)):
+
+    def under_way() -> bool:
         assert process.poll() is None
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
+        return any(line["network"] == network and line["iteration"] >= 3 for line in _lines(out))
+
+    until(under_way, every=0.005)  # all twelve iterations are soon over
     process.send_signal(signal.SIGKILL)
     process.wait()
 

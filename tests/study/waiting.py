@@ -10,11 +10,11 @@ import pytest
 PATIENCE = 90  # seconds before a test gives up
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Asks again and again, and gives up in the end."""
+def until(true: Callable[[], bool], every: float = 0.1) -> None:
+    """Asks again and again (every so many seconds), and gives up in the end."""
     pause = threading.Event()
-    for _ in range(PATIENCE * 10):
+    for _ in range(round(PATIENCE / every)):
         if true():
             return
-        pause.wait(0.1)
+        pause.wait(every)
     pytest.fail(f"nothing happened within {PATIENCE} s")
