@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import secrets
 import sys
@@ -18,12 +19,12 @@ from urllib.parse import parse_qs
 import streamlit as st
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages import access, front_door
-from study import jobs, people, runner_process
+from pages import access, cases, desk, front_door
+from study import jobs, people, printing, runner_process
 from study.errors import Problems, SignInRefused, StudyError
 from study.people import Person
 from study.settings import Settings
@@ -45,10 +46,11 @@ def main() -> None:
 # ---- the server ----
 
 IDENTITY_HEADER = b"x-blindstrip-person"  # server.trustedUserHeaders turns it into st.user.person
+PERSON = "blindstrip.person"  # where the gate leaves who it is in a request's scope
 PUBLIC = ("/welcome", "/welcome/demo", "/set-up", "/sign-in", "/demo/sign-in", "/sign-out", "/healthz")
 PUBLIC_FOLDER = "/static/"  # Streamlit's own script and style files
 CSRF_COOKIE = "blindstrip_form"
-LARGEST_FORM = 16_384  # bytes
+LARGEST_FORM, LARGEST_ANSWER = 16_384, 65_536  # bytes
 NOT_SIGNED_IN = 4401  # websocket close code
 
 SECURITY_HEADERS = {
@@ -86,6 +88,7 @@ class IdentityGate:
             return
         person = await _person_at(HTTPConnection(scope))
         if person is not None:
+            scope[PERSON] = person
             scope["headers"].append((IDENTITY_HEADER, str(person.id).encode()))
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -212,6 +215,29 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
+async def answer(request: Request) -> Response:
+    """An answer from the desk, for the next case: half the way round that a run of the script would be, and none the less durable."""
+    person: Person = request.scope[PERSON]
+    body = await _body(request, LARGEST_ANSWER)
+    try:
+        sent = json.loads(body)
+    except ValueError:
+        sent = None
+    found = await asyncio.to_thread(cases.answered, access.database(), person, sent)
+    return JSONResponse(found, headers={"cache-control": "no-store", "content-encoding": "identity"})  # packed, its length would follow the samples
+
+
+async def strip_pdf(request: Request) -> Response:
+    """A reader's case as a PDF to scale, for the printer or to keep."""
+    person: Person = request.scope[PERSON]
+    try:
+        name, content = await asyncio.to_thread(printing.strip_pdf, access.database(), person, dict(request.query_params))
+    except Problems as error:
+        return PlainTextResponse(str(error), 400)
+    headers = {"content-disposition": f'inline; filename="{name}"', "cache-control": "no-store"}
+    return Response(content, media_type="application/pdf", headers=headers)
+
+
 async def healthz(_request: Request) -> Response:
     """For monitors: the server answers and reaches its database."""
     await asyncio.to_thread(people.first_run, access.database())
@@ -252,16 +278,22 @@ def _html(text: str, status: int = 200) -> Response:
 
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a form that one of our pages sent. Raises FormRefused otherwise."""
-    _refuse_foreign(request)
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM:
-            raise FormRefused("The form is too long.", 413)
+    body = await _body(request, LARGEST_FORM)
     fields = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).items()}
     if not secrets.compare_digest(fields.get("csrf", "").encode(), request.cookies.get(CSRF_COOKIE, "no cookie").encode()):
         raise FormRefused("This form has expired. Go back, reload the page and try again. Cookies must be allowed.", 403)
     return fields
+
+
+async def _body(request: Request, largest: int) -> bytes:
+    """What one of our pages sent. Raises FormRefused."""
+    _refuse_foreign(request)
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > largest:
+            raise FormRefused("The form is too long.", 413)
+    return body
 
 
 def _refuse_foreign(request: Request) -> None:
@@ -309,6 +341,7 @@ def _warm() -> None:
     from pages import paper
 
     paper.warm()
+    desk.script()
     gc.collect()
     gc.freeze()
 
@@ -330,6 +363,8 @@ else:
             Route("/sign-in", sign_in, methods=["GET", "POST"]),
             Route("/demo/sign-in", demo_sign_in, methods=["POST"]),
             Route("/sign-out", sign_out, methods=["POST"]),
+            Route("/answer", answer, methods=["POST"]),
+            Route("/strip.pdf", strip_pdf),
             Route("/healthz", healthz),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(IdentityGate)],

@@ -1,4 +1,4 @@
-"""Stand-ins: strips from a mechanistic simulator, for the demo and as an obvious control. Never the real arm of a study.
+"""Stand-ins: strips from a mechanistic simulator, for the demo and as obvious controls. Never the real arm of a study.
 
 A current dipole moves through atrial and ventricular activation (after McSharry et al. 2003, doi 10.1109/TBME.2003.808805, with vectors instead of
 one lead), is projected to the leads by Dower's matrix, and electrodes add breathing, drift, muscle noise and mains hum. All of it passes `canonical`.
@@ -6,7 +6,7 @@ one lead), is projected to the leads by Dower's matrix, and electrodes add breat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,12 +66,39 @@ def stand_in(rhythm: str, seed: int) -> Counts:
     rng = np.random.default_rng([seed, ("NSR", "AF").index(rhythm)])
     breath = _breath(rng)
     beats = _sinus_beats(rng, breath) if rhythm == "NSR" else _fibrillation_beats(rng)
-    ventricles = _ventricles(rng, beats, breath)
-    atria = _p_waves(rng, beats, breath) if rhythm == "NSR" else _f_waves(rng)
-    field = _lead_field(rng)
-    leads = field @ ventricles + (NEARNESS_TO_ATRIA[:, None] * field) @ atria
-    leads += ELECTRODES @ _electrode_noise(rng, breath)
+    leads = _heart(rng, beats, breath, rhythm) + ELECTRODES @ _electrode_noise(rng, breath)
     return canonical(leads, RATE, STORED, name=f"stand-in {seed}")
+
+
+def mechanical(seed: int) -> Counts:
+    """A strip that nobody should take for a recording: sinus rhythm with RR intervals equal to the sample, identical beats, no noise.
+
+    (8, 1000) counts; the same seed gives the same strip, and never the one that `stand_in` makes of it.
+    """
+    rng = np.random.default_rng([seed, 2])
+    still = replace(_breath(rng), depth=0.0)
+    interval = 0.02 * int(rng.integers(38, 49))  # s: whole samples at 250 and at 100 samples/s, so that filtered beats are equal too
+    beats = np.arange(-2.0, SECONDS + 1.5, interval) + 0.02 * int(rng.integers(0, 38))
+    return canonical(_heart(rng, beats, still, "NSR", variation=0.0), RATE, STORED, name=f"mechanical strip {seed}")
+
+
+def noisy(seed: int) -> Counts:
+    """A strip whose noise nobody should take for drawn: sinus rhythm, tense muscles and a restless patient. Counts and seed as `mechanical`."""
+    rng = np.random.default_rng([seed, 3])
+    breath = _breath(rng)
+    leads = _heart(rng, _sinus_beats(rng, breath), breath, "NSR")
+    muscle = 0.06 * rng.lognormal(0, 0.3, (9, 1)) * rng.standard_normal((9, SAMPLES)) * np.clip(1 + 0.7 * _slow(rng, 0.5), 0.3, 2.5)
+    unrest = 0.2 * rng.lognormal(0, 0.3, (9, 1)) * np.stack([_slow(rng, 0.8) for _ in range(9)])  # mV; part of it above the band's 0.5 Hz
+    leads += ELECTRODES @ (_electrode_noise(rng, breath) + muscle + unrest)
+    return canonical(leads, RATE, STORED, name=f"noisy stand-in {seed}")
+
+
+def _heart(rng: np.random.Generator, beats: Array, breath: Breath, rhythm: str, variation: float = 1.0) -> Array:
+    """(8, samples) mV at the leads of STORED, electrodes' noise aside. variation: of beats among each other; 0 makes them identical."""
+    ventricles = _ventricles(rng, beats, breath, variation)
+    atria = _p_waves(rng, beats, breath, variation) if rhythm == "NSR" else _f_waves(rng)
+    field = _lead_field(rng)
+    return np.asarray(field @ ventricles + (NEARNESS_TO_ATRIA[:, None] * field) @ atria)
 
 
 # ---- when the heart beats ----
@@ -83,9 +110,10 @@ class Breath:
 
     hertz: float
     phase: float
+    depth: float = 1.0
 
     def at(self, seconds: Array) -> Array:
-        return np.sin(2 * np.pi * self.hertz * seconds + self.phase)
+        return np.asarray(self.depth * np.sin(2 * np.pi * self.hertz * seconds + self.phase))
 
 
 def _breath(rng: np.random.Generator) -> Breath:
@@ -119,7 +147,7 @@ def _fibrillation_beats(rng: np.random.Generator) -> Array:
 # ---- what each part of it adds to the dipole ----
 
 
-def _ventricles(rng: np.random.Generator, beats: Array, breath: Breath) -> Array:
+def _ventricles(rng: np.random.Generator, beats: Array, breath: Breath, variation: float) -> Array:
     """QRS and T of every beat, (3, samples). QT follows the preceding intervals by Fridericia's cube root."""
     intervals = np.diff(beats, prepend=2 * beats[0] - beats[1])
     remembered = 0.75 * intervals.mean() + 0.25 * intervals  # QT adapts slowly
@@ -129,7 +157,7 @@ def _ventricles(rng: np.random.Generator, beats: Array, breath: Breath) -> Array
     swing = rng.uniform(0.02, 0.08)
     turn = _turned(rng, frontal=22, horizontal=13)
     voltage = rng.lognormal(0.0, 0.22)
-    size = voltage * (1 + swing * breath.at(beats) + rng.normal(0, 0.015, beats.size))
+    size = voltage * (1 + swing * breath.at(beats) + rng.normal(0, 0.015 * variation, beats.size))
     dipole = _deposit([_varied(rng, wave, width, 0.12) for wave in QRS], beats, size, turn)
     t_size = voltage**0.8 * rng.lognormal(-0.10, 0.25) * (1 + 0.5 * swing * breath.at(beats))
     t_turn = _turned(rng, frontal=10, horizontal=12) @ turn if rng.random() < 0.5 else _turned(rng, frontal=12, horizontal=12)
@@ -137,9 +165,9 @@ def _ventricles(rng: np.random.Generator, beats: Array, breath: Breath) -> Array
     return dipole + _deposit([_varied(rng, wave, t_width, 0.10) for wave in T], t_peaks, t_size, t_turn)
 
 
-def _p_waves(rng: np.random.Generator, beats: Array, breath: Breath) -> Array:
+def _p_waves(rng: np.random.Generator, beats: Array, breath: Breath, variation: float) -> Array:
     pr = np.clip(rng.normal(0.158, 0.017), 0.125, 0.198)  # s, onset to onset
-    peaks = beats - 0.042 - pr + 0.052 + rng.normal(0, 0.002, beats.size)
+    peaks = beats - 0.042 - pr + 0.052 + rng.normal(0, 0.002 * variation, beats.size)
     size = rng.lognormal(0.0, 0.25) * (1 + 0.08 * breath.at(beats))
     return _deposit([_varied(rng, wave, rng.uniform(0.9, 1.1), 0.12) for wave in P], peaks, size, _turned(rng, frontal=10, horizontal=10))
 

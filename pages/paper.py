@@ -13,30 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.leads import STORED
-from generator.strip import RATE, SAMPLES, SECONDS, Counts
-from study.ecg_paper import (
-    BASELINES_MM,
-    FINE,
-    FIRST_SAMPLE_MM,
-    FOOT_MM,
-    FOOTER,
-    FOOTER_MM,
-    INK,
-    MM_PER_MV,
-    MM_PER_SECOND,
-    NAME_MM,
-    PAPER,
-    PULSE_MM,
-    ROWS,
-    SHEET_MM,
-    grid,
-    microvolts,
-    pieces,
-)
+from generator.strip import RATE, SAMPLES, Counts
+from study.ecg_paper import DEFAULT as SHEET
+from study.ecg_paper import FINE, FOOT_MM, FOOTER_MM, INK, NAME_MM, PAPER, PULSE_MM, PULSE_MV, PULSE_SECONDS, grid, microvolts, samples
 
 CSS_PIXELS_PER_MM = 96 / 25.4  # a CSS inch is 96 pixels
 
-MS_PER_MM, UV_PER_MM = 1000 // MM_PER_SECOND, 1000 // MM_PER_MV  # the figure's axes are milliseconds and microvolts
+SHEET_MM = (SHEET.width, SHEET.height)
+BASELINES_MM = tuple(SHEET.height - down for down in SHEET.baselines)  # from the lower edge
+MS_PER_MM, UV_PER_MM = int(1000 / SHEET.speed), int(1000 / SHEET.gain)  # the figure's axes are milliseconds and microvolts
 
 _CALIPER = "#0b4f9e"
 
@@ -57,7 +42,7 @@ def figure(counts: Counts, *, scale: float = 1.0) -> dict[str, Any]:
     """
     pixels = CSS_PIXELS_PER_MM * scale
     width, height = SHEET_MM
-    x_range = [-FIRST_SAMPLE_MM * MS_PER_MM, (width - FIRST_SAMPLE_MM) * MS_PER_MM]
+    x_range = [-SHEET.first * MS_PER_MM, (width - SHEET.first) * MS_PER_MM]
     y_range = [0, height * UV_PER_MM]
     axis = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
     return {
@@ -88,7 +73,7 @@ def warm() -> None:
 
 
 def _traces(leads: NDArray[np.float64], scale: float) -> list[dict[str, Any]]:
-    return [_line(start * 1000, part + BASELINES_MM[row] * UV_PER_MM, scale) for row, start, _, part in pieces(leads)]
+    return [_line(part.start * 1000, samples(leads, part) + BASELINES_MM[part.row] * UV_PER_MM, scale) for part in SHEET.parts()]
 
 
 def _line(x0: float, y: NDArray[np.float64], scale: float) -> dict[str, Any]:
@@ -107,24 +92,24 @@ def _line(x0: float, y: NDArray[np.float64], scale: float) -> dict[str, Any]:
 
 def _pulses(scale: float) -> list[dict[str, Any]]:
     """1 mV for 200 ms before each row, with a foot on either side."""
-    start, end = ((edge - FIRST_SAMPLE_MM) * MS_PER_MM for edge in PULSE_MM)
+    start = (PULSE_MM - SHEET.first) * MS_PER_MM
+    end = start + round(PULSE_SECONDS * 1000)
     x = [start - FOOT_MM * MS_PER_MM, start, start, end, end, end + FOOT_MM * MS_PER_MM]
-    step = [0, 0, 1000, 1000, 0, 0]
+    step = [0, 0, PULSE_MV * 1000, PULSE_MV * 1000, 0, 0]
     ink = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 1.15 * max(scale, 0.7)}, "hoverinfo": "skip"}
     return [{**ink, "x": x, "y": [baseline * UV_PER_MM + uv for uv in step]} for baseline in BASELINES_MM]
 
 
 def _lead_names(scale: float) -> list[dict[str, Any]]:
     names = []
-    for row, baseline in zip(ROWS, BASELINES_MM, strict=True):
-        for column, lead in enumerate(row):
-            x = column * SECONDS * 1000 / len(row) + NAME_MM[0] * MS_PER_MM
-            names.append(_words(f"<b>{lead}</b>", x, (baseline + NAME_MM[1]) * UV_PER_MM, 13 * scale, "left"))
+    for part in SHEET.parts():
+        x, y = part.start * 1000 + NAME_MM * MS_PER_MM, (BASELINES_MM[part.row] + SHEET.name_above) * UV_PER_MM
+        names.append(_words(f"<b>{part.lead}</b>", x, y, 13 * scale, "left"))
     return names
 
 
 def _footer(scale: float) -> dict[str, Any]:
-    return _words(FOOTER, 0, FOOTER_MM * UV_PER_MM, 12 * scale, "left")
+    return _words(SHEET.footer, 0, FOOTER_MM * UV_PER_MM, 12 * scale, "left")
 
 
 def _words(text: str, x: float, y: float, size: float, anchor: str) -> dict[str, Any]:
@@ -143,7 +128,7 @@ def _caliper() -> dict[str, Any]:
 
 def _grid(x_range: list[int], y_range: list[int]) -> dict[str, Any]:
     return {
-        "source": _SHEET,
+        "source": _PICTURE,
         "xref": "x",
         "yref": "y",
         "x": x_range[0],
@@ -155,11 +140,11 @@ def _grid(x_range: list[int], y_range: list[int]) -> dict[str, Any]:
     }
 
 
-def _sheet() -> str:
+def _picture() -> str:
     """The paper as a data URI, so that it is one image to the browser."""
     width, height = SHEET_MM
     size = f'width="{width}mm" height="{height}mm" viewBox="0 0 {width} {height}" preserveAspectRatio="none"'
     return "data:image/svg+xml;base64," + base64.b64encode(f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{grid()}</svg>'.encode()).decode()
 
 
-_SHEET = _sheet()
+_PICTURE = _picture()

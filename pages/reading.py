@@ -1,46 +1,39 @@
-"""The reading room: the rounds a reader has to read, then one strip after the other with its form.
+"""The reading room: the rounds and the practice a reader has, then one strip after the other on the desk, and at the end the signature.
 
-The database knows where the reader is; the session holds only what has not been submitted.
+The database knows where the reader is; what has not been submitted is in the browser, which keeps it over a reload.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+import re
 
 import streamlit as st
 
-from pages import paper, words
+from pages import cases, desk, words
 from pages.access import database, require, still_here
-from study import reading
+from study import practice, reading, screens, signing
+from study.answers import Answer
 from study.errors import Problems
 from study.people import Person
-from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, PURPOSE_BLIND, RHYTHM_ANSWERS, SCALE
-from study.reading import Answer, ReadingCase, RoundProgress
+from study.practice import PracticeProgress
+from study.protocol import SCALE
+from study.reading import RoundProgress
 from study.roles import Action
 
-ELSEWHERE = "The last case had been answered in another window. That answer stands; this one was not stored."
-ROUND = "round"  # the query parameter that keeps the place over a reload
+ROUND, CASE, PRACTICE, ATTEMPT = "round", "case", "practice", "attempt"  # the query parameters that keep the place over a reload
 
-_RHYTHM_WORDS = {"NSR": "sinus rhythm", "AF": "atrial fibrillation"}
-_SHEET_WIDTH = round(paper.SHEET_MM[0] * paper.CSS_PIXELS_PER_MM)
-_LAYOUT = f"""<style>
-.stMainBlockContainer {{ padding: 3.6rem 2.5rem 1rem !important; max-width: 1520px !important; }}
-.st-key-sheet {{ overflow-x: auto; }} .st-key-sheet > div {{ min-width: {_SHEET_WIDTH}px; }}
-.st-key-case {{ align-items: flex-start; }}
-.st-key-strip-and-questions, .st-key-cues-and-submit {{ gap: .6rem; }}
-.st-key-cues-and-submit {{ min-width: 15rem; }}
-.st-key-case .stRadio [role=radiogroup] {{ gap: .15rem; }}
-.st-key-cues-and-submit [data-testid=stButtonGroup] button {{ min-height: 1.9rem; padding: .1rem .7rem; }}
+_LAYOUT = """<style>
+.stMainBlockContainer { padding: 3.1rem 1.5rem .5rem !important; max-width: none !important; }
 </style>"""
 
 
 def render() -> None:
     person = require(Action.READ_CASES)
     try:
-        chosen = st.query_params.get(ROUND, "")
-        if chosen.isdecimal():
-            _read(person, int(chosen))
+        if (round_id := _number(ROUND)) is not None:
+            _read(person, round_id)
+        elif (round_id := _number(PRACTICE)) is not None:
+            _practise(person, round_id)
         else:
             _choose(person)
     except Problems as error:
@@ -48,147 +41,178 @@ def render() -> None:
         st.button("Back to my rounds", on_click=_leave)
 
 
+def _number(name: str) -> int | None:
+    value = st.query_params.get(name, "")
+    return int(value) if value.isdecimal() and len(value) < 10 else None
+
+
 # ---- choosing a round ----
 
 
 def _choose(person: Person) -> None:
     st.header("Rounds to read")
-    rounds = reading.rounds_to_read(database(), person)
-    if not rounds:
+    rounds, lessons = reading.rounds_to_read(database(), person), practice.to_practise(database(), person)
+    if not rounds and not lessons:
         st.info("There is nothing to read for you now. A coordinator opens the rounds; come back when you are told that one is open.")
+    for lesson in lessons:
+        with st.container(border=True, key=f"practice-{lesson.round_id}", width=760):
+            _practice(lesson)
     for one in rounds:
         with st.container(border=True, key=f"round-{one.round_id}", width=760):
             _round(one)
 
 
-def _round(one: RoundProgress) -> None:
+def _title(heading: str, study_title: str, *, demo: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Round {one.number}", width="content")
-        st.text(one.study_title, width="content")
-        if one.demo:
+        st.subheader(heading, width="content")
+        st.text(study_title, width="content")
+        if demo:
             words.demo_notice()
+
+
+def _round(one: RoundProgress) -> None:
+    _title(f"Round {one.number}", one.study_title, demo=one.demo)
     st.progress(one.done / one.total if one.total else 0.0, text=f"{one.done} of {one.total} cases read")
-    if one.done >= one.total:
-        st.text("Read through. Thank you.")
+    if one.signed_at is not None:
+        st.text(f"Read through and signed on {words.moment(one.signed_at)}. Thank you.")
+    elif one.done >= one.total:
+        st.text("Read through. Look over your answers and sign them.")
+        st.button("Review and sign", key=f"read-{one.round_id}", type="primary", on_click=_enter, args=(ROUND, one.round_id))
+    elif one.practice_first:
+        st.text("Opens when you have gone through the practice above.")
     elif not one.open:
         st.text(f"Opens on {words.moment(one.starts_at)}.")
     else:
         label = "Continue" if one.done else "Start reading"
-        st.button(label, key=f"read-{one.round_id}", type="primary", on_click=_enter, args=(one.round_id,))
+        st.button(label, key=f"read-{one.round_id}", type="primary", on_click=_enter, args=(ROUND, one.round_id))
 
 
-def _enter(round_id: int) -> None:
-    st.query_params[ROUND] = str(round_id)
+def _practice(one: PracticeProgress) -> None:
+    _title("Practice", one.study_title, demo=one.demo)
+    if one.finished:
+        st.text(_practice_result(one))
+    else:
+        needed = "" if one.pass_mark is None else f" To pass, name at least {one.pass_mark:.0%} of the rhythms right."
+        st.text(f"{one.total} cases to learn the form. You are told what each was; nothing here counts.{needed}")
+        st.progress(one.done / one.total, text=f"{one.done} of {one.total} cases")
+    label = "Practise again" if one.finished else "Continue" if one.done else "Start practising"
+    attempt = one.attempt + 1 if one.finished else one.attempt
+    st.button(
+        label, key=f"practise-{one.round_id}", type="secondary" if one.passed else "primary", on_click=_enter, args=(PRACTICE, one.round_id, attempt)
+    )
+
+
+def _practice_result(one: PracticeProgress) -> str:
+    said = f"{one.rhythm_right} of {one.total} rhythms named right; {one.realism_right} of {one.total} called rightly real or synthetic."
+    if one.passed:
+        return said
+    return f"{said} To go on, name at least {one.pass_mark:.0%} of the rhythms right: practise once more."
+
+
+def _enter(kind: str, round_id: int, attempt: int | None = None) -> None:
+    _leave()
+    st.query_params[kind] = str(round_id)
+    if attempt is not None:
+        st.query_params[ATTEMPT] = str(attempt)
 
 
 def _leave() -> None:
-    st.query_params.pop(ROUND, None)
+    for name in (ROUND, CASE, PRACTICE, ATTEMPT):
+        st.query_params.pop(name, None)
 
 
 # ---- reading a case ----
 
 
 def _read(person: Person, round_id: int) -> None:
-    case = reading.next_case(database(), person, round_id)
-    if st.session_state.pop("elsewhere", False):
-        st.warning(ELSEWHERE)
-    if case is None:
-        st.header("Round read through")
-        st.text("Every case of this round has your answer. Thank you.")
+    data = cases.of_round(database(), person, round_id, _number(CASE))
+    if data is None:
+        _sign(person, round_id)
+        return
+    correcting = data["given"] is not None
+    st.html(_LAYOUT)
+    desk.desk(
+        data,
+        back=lambda: _before(round_id),
+        leave=_to_the_round if correcting else _leave,
+        onward=_to_the_round,
+        calibrated=lambda: _calibrated(person),
+    )
+
+
+def _before(round_id: int) -> None:
+    """To the case before the one on the desk, which may be further on than when the screen was drawn."""
+    found = re.fullmatch(rf"{round_id}-(\d{{1,5}})(-again)?", str(desk.sent("back")))
+    if found and int(found[1]) > 1:
+        st.query_params[CASE] = str(int(found[1]) - 1)
+
+
+def _to_the_round() -> None:
+    st.query_params.pop(CASE, None)
+
+
+def _calibrated(person: Person) -> None:
+    found = desk.sent("calibrated")
+    if isinstance(found, dict) and still_here():
+        words.attempt("", screens.calibrate, database(), person, found.get("screen", ""), found.get("pixels_per_mm", 0))
+
+
+# ---- the end of a round ----
+
+
+def _sign(person: Person, round_id: int) -> None:
+    one = next((one for one in reading.rounds_to_read(database(), person) if one.round_id == round_id), None)
+    st.header("Round read through")
+    if one is None or one.signed_at is not None:
+        st.text("Every case of this round has your answer, and you have signed them. Thank you.")
         st.button("Back to my rounds", on_click=_leave)
         return
-    place = f"{round_id}-{case.position}"
-    if st.session_state.get("shown", ("",))[0] != case.code:
-        st.session_state["shown"] = (case.code, datetime.now(UTC))
+    words.outcome()
+    st.text("Every case of this round has your answer. Look over them, correct what you like, then sign: from then on they stand.")
+    with st.container(height=420, key="given"):
+        for given in signing.answers_of_round(database(), person, round_id):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.text(f"Case {given.position}", width=80)
+                st.text(_summary(given.answer), width="stretch")
+                if given.revisions > 1:
+                    st.text(f"corrected {given.revisions - 1} ×", width="content")
+                st.button("Correct", key=f"correct-{given.position}", on_click=_correct, args=(given.position,))
+    if person.demo:
+        st.text("A demo reader has no password: one click signs.")
+    else:
+        st.text_input("Your password, in place of a signature", type="password", key="signature", on_change="ignore", width=380)
+    with st.container(horizontal=True):
+        st.button("Sign the round", type="primary", on_click=_signed, args=(person, round_id))
+        st.button("Back to my rounds", on_click=_leave)
+
+
+def _summary(answer: Answer) -> str:
+    said = [SCALE[answer.realism - 1]] if answer.realism else []
+    said += [desk.RHYTHM_WORDS.get(answer.rhythm, answer.rhythm)] if answer.rhythm else []
+    implausible = [item for item, judged in answer.morphology.items() if judged == "implausible"]
+    said += [f"implausible: {', '.join(implausible)}"] if implausible else []
+    said += [f"quality {answer.quality}"] if answer.quality else []
+    return " · ".join(said)
+
+
+def _correct(position: int) -> None:
+    st.query_params[CASE] = str(position)
+
+
+def _signed(person: Person, round_id: int) -> None:
+    password = st.session_state.get("signature") or ""
+    words.attempt("Signed. Thank you.", signing.sign, database(), person, round_id, password)
+
+
+# ---- practice ----
+
+
+def _practise(person: Person, round_id: int) -> None:
+    data = cases.of_practice(database(), person, round_id, _number(ATTEMPT) or 1)
+    if data is None:
+        st.header("Practice gone through")
+        st.text(_practice_result(practice.progress(database(), person, round_id)))
+        st.button("Back to my rounds", type="primary", on_click=_leave)
+        return
     st.html(_LAYOUT)
-    _heading(case)
-    with st.container(horizontal=True, key="case"):
-        with st.container(key="strip-and-questions", width=_SHEET_WIDTH):
-            _strip(case)
-            for question in (_rhythm, _morphology, _realism) if case.question_order == PURPOSE_BLIND else (_realism, _rhythm, _morphology):
-                question(place)
-        with st.container(key="cues-and-submit"):
-            _cues(place)
-            st.text_area("Comment", key=f"comment-{place}", max_chars=reading.COMMENT_LENGTH, height=80, on_change="ignore")
-            _submit_button(person, case, place)
-
-
-def _heading(case: ReadingCase) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.markdown(f"**Case {case.position} of {case.total}**", width="content")
-        st.progress((case.position - 1) / case.total, width=220)
-        st.text(case.study_title, width="content")
-        if case.demo:
-            words.demo_notice()
-        st.space("stretch")
-        st.button("Leave", key="leave", help="Your submitted answers are stored. You continue at this case.", on_click=_leave, type="tertiary")
-
-
-def _strip(case: ReadingCase) -> None:
-    with st.container(key="sheet"):
-        alt = f"12-lead ECG, case {case.position} of {case.total}, 25 mm/s, 10 mm/mV. Drag on the paper to measure."
-        st.plotly_chart(paper.figure(case.counts), width="content", theme=None, key="strip", config=paper.CONFIG, alt=alt)
-
-
-def _realism(place: str) -> None:
-    st.segmented_control(
-        "Recorded from a patient, or synthetic?", range(1, 7), format_func=lambda step: SCALE[step - 1], key=f"realism-{place}", on_change="ignore"
-    )
-
-
-def _rhythm(place: str) -> None:
-    st.segmented_control(
-        "Rhythm", RHYTHM_ANSWERS, format_func=lambda answer: _RHYTHM_WORDS.get(answer, answer), key=f"rhythm-{place}", on_change="ignore"
-    )
-
-
-def _morphology(place: str) -> None:
-    for column, item in zip(st.columns(len(MORPHOLOGY_ITEMS), gap="small"), MORPHOLOGY_ITEMS, strict=True):
-        with column:
-            st.radio(item, MORPHOLOGY_ANSWERS, index=None, key=_item_key(item, place), on_change="ignore")
-
-
-def _cues(place: str) -> None:
-    st.pills("What gave it away, if anything did", CUES, selection_mode="multi", key=f"cues-{place}", on_change="ignore")
-
-
-def _submit_button(person: Person, case: ReadingCase, place: str) -> None:
-    st.button(  # Ctrl+S and not Ctrl+Enter: a radio or pill that has the focus, as after every answer, keeps Enter to itself
-        "Submit", key=f"submit-{place}", type="primary", shortcut="Ctrl+S", on_click=_submit, args=(person, case.code, place), width="stretch"
-    )
-    problem = st.session_state.get(f"problem-{place}")
-    if problem:
-        st.warning(words.plain(problem))
-
-
-def _submit(person: Person, code: str, place: str) -> None:
-    """One transaction; a second click finds the answer stored and changes nothing."""
-    if not still_here():
-        return
-    state = st.session_state
-    morphology: dict[str, Any] = {item: state.get(_item_key(item, place)) for item in MORPHOLOGY_ITEMS}
-    realism: Any = state.get(f"realism-{place}")
-    rhythm: Any = state.get(f"rhythm-{place}")
-    cues, comment = list(state.get(f"cues-{place}") or []), state.get(f"comment-{place}") or ""
-    missing = [name for name, value in {"real or synthetic": realism, "rhythm": rhythm, **morphology}.items() if value is None]
-    if CUES[-1] in cues and not comment.strip():
-        missing.append("the comment that your cue refers to")
-    if missing:
-        state[f"problem-{place}"] = f"Not submitted yet. Still to answer: {', '.join(missing)}."
-        return
-    answer = Answer(realism, rhythm, morphology, cues, comment)
-    shown_code, shown_at = state.get("shown", (None, None))
-    try:
-        stored = reading.submit(database(), person, code, answer, shown_at if shown_code == code else datetime.now(UTC))
-    except Problems as error:
-        state[f"problem-{place}"] = str(error)
-        return
-    state.pop(f"problem-{place}", None)
-    if stored:
-        state["stored"] = code
-    elif state.get("stored") != code:  # not the second half of a double click
-        state["elsewhere"] = True
-
-
-def _item_key(item: str, place: str) -> str:
-    return f"{item.lower().replace(' ', '-')}-{place}"
+    desk.desk(data, leave=_leave, onward=lambda: None, calibrated=lambda: _calibrated(person))

@@ -27,6 +27,7 @@ _TABLES = {
     "verdicts": "Equivalence to chance",
     "agreement": "Agreement between readers",
     "repeats": "Agreement of readers with their own repeats",
+    "controls": "Controls",
     "rhythm": "Rhythm",
     "morphology": "Morphology",
     "times": "Reading times",
@@ -76,6 +77,7 @@ def _study(person: Person, study: StudySummary) -> None:
         _agreement(tables)
     with right:
         _morphology(tables)
+    _controls(tables["controls"])
     _utility(person, study, tables["utility"] if utility_computed else [])
     _rejected(tables["rejected"])
     for note in notes:
@@ -176,7 +178,7 @@ def _agreement(tables: dict[str, list[dict[str, Any]]]) -> None:
     rows = [row for row in rows if row["figure"] == "Gwet's AC1" and row["group"] in ("all", "site")]
     points = [_point(row, _who(row), series=row["arm"]) for row in rows]
     _chart(charts.intervals(points, x_title="Gwet's AC1 on real or synthetic, by arm", x_range=(-1, 1), reference=(0, "chance")), "agreement")
-    own = _rows(tables["repeats"], item="real or synthetic", rhythm="all", figure="raw agreement")
+    own = _rows(tables["repeats"], item="real or synthetic", apart="all", rhythm="all", figure="raw agreement")
     st.caption("With their own repeats (raw agreement)")
     _chart(charts.intervals(_points(own, _who), x_title="share of repeats answered alike", x_range=SHARE, percent=True), "repeats")
 
@@ -186,6 +188,19 @@ def _morphology(tables: dict[str, list[dict[str, Any]]]) -> None:
     rows = [row for row in _rows(tables["morphology"], group="all", rhythm="all", figure="plausible") if row["arm"] in ("real", "synthetic")]
     points = [_point(row, row["item"], series=row["arm"]) for row in rows]
     _chart(charts.intervals(points, x_title="judged plausible, of those that could be judged", x_range=SHARE, percent=True), "morphology")
+
+
+def _controls(table: Sequence[dict[str, Any]]) -> None:
+    """Apart from all other figures. The notes say what a missed control means."""
+    rows = [row for row in table if row["kind"] != "all"]
+    if not any(row["n"] for row in rows):
+        return
+    st.subheader("Were the obvious strips seen?")
+    st.caption("Controls: an obviously mechanical strip (synthetic) and an obviously recorded one (real). They are in no other figure.")
+    points = [
+        point for kind, arm in (("recorded", "real"), ("mechanical", "synthetic")) for point in _points(_rows(rows, kind=kind), _who, series=arm)
+    ]
+    _chart(charts.intervals(points, x_title="share of controls called right", x_range=SHARE, percent=True), "controls")
 
 
 def _utility(person: Person, study: StudySummary, table: Sequence[dict[str, Any]]) -> None:

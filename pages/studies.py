@@ -6,21 +6,16 @@ from typing import Any
 
 import streamlit as st
 
-from generator.request import STEP_LIMITS
-from pages import progress, words
+from pages import opening, orders, progress, words
 from pages.access import database, require
-from study import jobs, people, studies, unblinding
+from study import people, studies, unblinding
 from study.errors import Problems
 from study.people import Person
-from study.protocol import QUESTION_ORDERS, Protocol
+from study.protocol import QUESTION_ORDERS, Protocol, phases
 from study.roles import Action, Role, may
-from study.rounds import SEEDS, RoundPlan
 from study.studies import ReaderProgress, RoundSummary, StudyDetail, StudySummary
 
 STUDY = "study"  # the query parameter that keeps the place over a reload
-
-
-_SEED = "Whoever knows it can draw the round's synthetic strips again. Left empty, a random one is stored and leaves only with the export."
 
 
 def render() -> None:
@@ -138,19 +133,25 @@ def _one(person: Person, study: StudyDetail) -> None:
     words.outcome()
     changeable = may(person, Action.OPEN_ROUNDS) and study.unblinded_at is None
     if changeable:
-        progress.follow(person, Action.OPEN_ROUNDS, "round")
+        for kind in ("practice", "round"):
+            progress.follow(person, Action.OPEN_ROUNDS, kind)
     _progress(study)
     for opened in study.rounds:
         verdict = opened.leak.get("verdict", "")
-        with st.expander(f"Round {opened.number}: {opened.cases} cases, opened {words.moment(opened.opened_at)}, leak gate: {verdict}"):
+        with st.expander(f"Round {opened.number}: {_cases(opened)}, opened {words.moment(opened.opened_at)}, leak gate: {verdict}"):
             if verdict in ("warn", "refuse"):
                 st.warning(words.plain(_gate(opened.leak)), icon=":material/visibility:")
             _round(opened)
     if study.refused_openings:
         st.caption(f"The leak gate refused {_number(study.refused_openings, 'opening')} of a round here; the audit trail and the export say when.")
+    if study.rounds:
+        orders.orders(person, study.id)
+    if changeable or study.practice:
+        with st.expander("Practice", icon=":material/school:"):
+            opening.practice(person, study)
     if changeable:
         with st.expander("Open a round", icon=":material/add:", expanded=not study.rounds):
-            _plan(person, study)
+            opening.plan(person, study)
         with st.expander("Add readers", icon=":material/person_add:"):
             _add_readers(person, study)
     with st.expander("Protocol", icon=":material/rule:"):
@@ -165,13 +166,15 @@ def _progress(study: StudyDetail) -> None:
     if not study.rounds:
         st.text("No round is open yet.")
         return
-    st.dataframe(
-        [_progress_row(reader) for reader in study.readers],
-        hide_index=True,
-        width=720,
-        column_config={"Progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)},
-        alt="Cases read by each reader",
-    )
+    rows = [_progress_row(reader) | {"Rounds signed": f"{reader.signed} of {reader.rounds}"} for reader in study.readers]
+    _progress_table(rows, "Cases read and rounds signed by each reader")
+    if phases(study.protocol.question_order) > 1:
+        st.caption("A case counts in both parts of its round.")
+
+
+def _progress_table(rows: list[dict[str, Any]], alt: str) -> None:
+    bar = {"Progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)}
+    st.dataframe(rows, hide_index=True, width=720, column_config=bar, alt=alt)
 
 
 def _progress_row(reader: ReaderProgress) -> dict[str, Any]:
@@ -179,11 +182,16 @@ def _progress_row(reader: ReaderProgress) -> dict[str, Any]:
     return {"Reader": reader.name, "Hospital": reader.site, "Read": reader.done, "Of": reader.total, "Progress": share}
 
 
+def _cases(opened: RoundSummary) -> str:
+    """How many a reader reads, where not everybody reads all of them."""
+    rotating = "rotation" in opened.plan.get("achieved", {})
+    return f"{opened.cases} cases" + (f", {opened.plan['cases']} a reader" if rotating else "")
+
+
 def _round(opened: RoundSummary) -> None:
     st.text(f"Opened by {opened.opened_by}. Reading starts {words.moment(opened.starts_at)}.")
-    st.dataframe(
-        [_progress_row(reader) for reader in opened.readers], hide_index=True, width=720, alt=f"Cases of round {opened.number} read by each reader"
-    )
+    rows = [_progress_row(reader) | {"Signed": words.moment(reader.signed_at)} for reader in opened.readers]
+    _progress_table(rows, f"Cases of round {opened.number} read, and when it was signed, by each reader")
     left, right = st.columns(2)
     with left:
         st.markdown("**Plan**")
@@ -219,41 +227,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _plan(person: Person, study: StudyDetail) -> None:
-    standard = RoundPlan()
-    with st.form("plan", border=False):
-        left, right = st.columns(2, gap="large")
-        with left:
-            st.number_input("Cases each reader reads, repeats included", min_value=2, max_value=1000, value=standard.cases, key="plan-cases")
-            st.slider("Synthetic (% of the strips)", 0, 100, round(standard.synthetic_share * 100), step=5, key="plan-synthetic")
-            st.slider("Atrial fibrillation (% of the strips, in both arms alike)", 0, 100, round(standard.af_share * 100), step=5, key="plan-af")
-            st.slider("Hidden repeats (% of the cases)", 0, 50, round(standard.repeat_share * 100), step=5, key="plan-repeat")
-        with right:
-            st.number_input(
-                "Wash-out since the last round (days)", min_value=0, max_value=3650, value=study.protocol.washout_days, key="plan-washout"
-            )
-            st.number_input("Sampler steps", min_value=STEP_LIMITS[0], max_value=STEP_LIMITS[1], value=standard.steps, key="plan-steps")
-            st.text_input("Checkpoint folder on the server", key="plan-checkpoint", placeholder="the one that comes with blindstrip")
-            st.number_input("Seed", min_value=0, max_value=SEEDS - 1, value=None, key="plan-seed", placeholder="a random one", help=_SEED)
-        st.form_submit_button("Open the round", type="primary", on_click=_ask_round, args=(person, study.id))
-        st.caption("Draws the synthetic strips afresh, chooses recordings this study has not shown, and passes both through the leak gate.")
-
-
-def _ask_round(person: Person, study_id: int) -> None:
-    state = st.session_state
-    plan = {
-        "cases": int(state["plan-cases"]),
-        "synthetic_share": state["plan-synthetic"] / 100,
-        "af_share": state["plan-af"] / 100,
-        "repeat_share": state["plan-repeat"] / 100,
-        "washout_days": int(state["plan-washout"]),
-        "steps": int(state["plan-steps"]),
-        "checkpoint": state["plan-checkpoint"].strip() or None,
-        "seed": None if state["plan-seed"] is None else int(state["plan-seed"]),
-    }
-    words.attempt("Opening the round.", jobs.ask, database(), person, "round", {"study_id": study_id, "plan": plan})
 
 
 def _add_readers(person: Person, study: StudyDetail) -> None:
@@ -293,8 +266,9 @@ def _unblinding(person: Person, study: StudyDetail) -> None:
 def _ask(person: Person, study: StudyDetail) -> None:
     st.text("Two people unblind a study: one asks, another confirms. Nothing undoes it, and no case can be judged after it.")
     with st.form("ask-unblinding", border=False, width=720):
-        if not study.read_through:
-            st.text_input("Reason for ending before every case is read", key="unblinding-reason", max_chars=unblinding.REASON_LENGTH)
+        if not (study.read_through and study.signed_through):
+            early = "Reason for ending before every case is read" if not study.read_through else "Reason for doing without the missing signatures"
+            st.text_input(early, key="unblinding-reason", max_chars=unblinding.REASON_LENGTH)
         st.form_submit_button("Ask for unblinding", on_click=_ask_now, args=(person, study.id))
 
 

@@ -131,4 +131,6 @@ def _audit_row(entry: AuditEntry) -> AuditRow:
 
 
 def _shown(study_id: int) -> Any:
-    return select(ReadingCase.strip_id).join(Round, Round.id == ReadingCase.round_id).where(Round.study_id == study_id)
+    """Practice aside: it is no part of a study's results."""
+    of_study = (Round.study_id == study_id) & Round.practice.is_(False)
+    return select(ReadingCase.strip_id).join(Round, Round.id == ReadingCase.round_id).where(of_study)

@@ -18,17 +18,19 @@ class Shown:
 
     code: str
     position: int
+    phase: int
     samples: bytes
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a code stands in one reader's order."""
+    """Where a code stands in one reader's order, in one phase."""
 
     case_id: int
     round_id: int
     role: str
     position: int
+    phase: int
     revisions: int  # judgements of this reader so far
 
 
@@ -38,13 +40,19 @@ class JudgementRow:
     case_id: int
     round_id: int
     reader_id: int
+    phase: int
     revision: int
     position: int
-    realism: int
-    rhythm: str
+    realism: int | None
+    quality: str | None
+    rhythm: str | None
     morphology: dict[str, Any]
     cues: list[Any]
+    marks: list[Any]
     comment: str
+    reading_ms: int | None
+    away_ms: int | None
+    viewing: dict[str, Any]
     shown_at: datetime
     submitted_at: datetime
     protocol_hash: str
@@ -53,12 +61,7 @@ class JudgementRow:
 def next_shown(session: Session, round_id: int, reader_id: int) -> Shown | None:
     """The lowest position that the reader has not answered: one query, the same for every case."""
     row = session.execute(
-        select(ReadingCase.code, Placement.position, Strip.samples)
-        .join(ReadingCase, ReadingCase.id == Placement.case_id)
-        .join(Strip, Strip.id == ReadingCase.strip_id)
-        .where(Placement.round_id == round_id, Placement.reader_id == reader_id, ~_answered())
-        .order_by(Placement.position)
-        .limit(1)
+        _shown().where(Placement.round_id == round_id, Placement.reader_id == reader_id, ~_answered()).order_by(Placement.position).limit(1)
     ).one_or_none()
     return Shown(*row) if row else None
 
@@ -68,27 +71,25 @@ def next_position(session: Session, round_id: int, reader_id: int) -> int | None
     return session.scalar(select(func.min(Placement.position)).where(Placement.round_id == round_id, Placement.reader_id == reader_id, ~_answered()))
 
 
-def last_shown(session: Session, round_id: int, reader_id: int) -> tuple[Shown, JudgementRow] | None:
-    """The answered case at the highest position, with the newest revision of its judgement."""
+def shown_again(session: Session, round_id: int, reader_id: int, position: int) -> tuple[Shown, JudgementRow] | None:
+    """An answered case with the newest revision of its judgement; None where nothing was answered."""
     row = session.execute(
-        select(ReadingCase.code, Placement.position, Strip.samples, Judgement)
-        .join(ReadingCase, ReadingCase.id == Placement.case_id)
-        .join(Strip, Strip.id == ReadingCase.strip_id)
-        .join(Judgement, (Judgement.case_id == Placement.case_id) & (Judgement.reader_id == Placement.reader_id))
-        .where(Placement.round_id == round_id, Placement.reader_id == reader_id)
-        .order_by(Placement.position.desc(), Judgement.revision.desc())
+        _shown(Judgement)
+        .join(Judgement, _of_placement())
+        .where(Placement.round_id == round_id, Placement.reader_id == reader_id, Placement.position == position)
+        .order_by(Judgement.revision.desc())
         .limit(1)
     ).one_or_none()
-    return (Shown(row[0], row[1], row[2]), _row(row[3], round_id, row[1])) if row else None
+    return (Shown(*row[:4]), _row(row[4], round_id, row[1])) if row else None
 
 
-def placed(session: Session, code: str, reader_id: int) -> Placed | None:
-    """Where this reader's order has the case of that code, or None."""
-    revisions = select(func.count()).where(Judgement.case_id == Placement.case_id, Judgement.reader_id == Placement.reader_id).scalar_subquery()
+def placed(session: Session, code: str, reader_id: int, phase: int) -> Placed | None:
+    """Where this reader's order has the case of that code in that phase, or None."""
+    revisions = select(func.count()).where(_of_placement()).scalar_subquery()
     row = session.execute(
-        select(ReadingCase.id, Placement.round_id, ReadingCase.role, Placement.position, revisions)
+        select(ReadingCase.id, Placement.round_id, ReadingCase.role, Placement.position, Placement.phase, revisions)
         .join(Placement, Placement.case_id == ReadingCase.id)
-        .where(ReadingCase.code == code, Placement.reader_id == reader_id)
+        .where(ReadingCase.code == code, Placement.reader_id == reader_id, Placement.phase == phase)
     ).one_or_none()
     return Placed(*row) if row else None
 
@@ -97,47 +98,35 @@ def has_place(session: Session, round_id: int, reader_id: int) -> bool:
     return session.scalar(select(Placement.id).where(Placement.round_id == round_id, Placement.reader_id == reader_id).limit(1)) is not None
 
 
-def newest(session: Session, case_id: int, reader_id: int) -> JudgementRow:
+def places(session: Session, round_id: int, reader_id: int) -> int:
+    """How many positions the reader's order has, over all phases."""
+    return session.scalar(select(func.count()).where(Placement.round_id == round_id, Placement.reader_id == reader_id)) or 0
+
+
+def phase_reached(session: Session, round_id: int, reader_id: int) -> int:
+    """The phase of the reader's furthest answer in the round; 1 before the first."""
+    return session.scalar(select(func.max(Placement.phase)).where(Placement.round_id == round_id, Placement.reader_id == reader_id, _answered())) or 1
+
+
+def newest(session: Session, case_id: int, reader_id: int, phase: int) -> JudgementRow:
     """The newest revision of a judgement that is there."""
     judgement, round_id, position = session.execute(
         select(Judgement, Placement.round_id, Placement.position)
-        .join(Placement, (Placement.case_id == Judgement.case_id) & (Placement.reader_id == Judgement.reader_id))
-        .where(Judgement.case_id == case_id, Judgement.reader_id == reader_id)
+        .join(Placement, _of_placement())
+        .where(Judgement.case_id == case_id, Judgement.reader_id == reader_id, Judgement.phase == phase)
         .order_by(Judgement.revision.desc())
         .limit(1)
     ).one()
     return _row(judgement, round_id, position)
 
 
-def add(
-    session: Session,
-    *,
-    case_id: int,
-    reader_id: int,
-    revision: int,
-    realism: int,
-    rhythm: str,
-    morphology: dict[str, str],
-    cues: list[str],
-    comment: str,
-    shown_at: datetime,
-    submitted_at: datetime,
-    protocol_hash: str,
-) -> int:
-    """The judgement's id. sqlalchemy.exc.IntegrityError if this reader has this revision of this case already."""
-    judgement = Judgement(
-        case_id=case_id,
-        reader_id=reader_id,
-        revision=revision,
-        realism=realism,
-        rhythm=rhythm,
-        morphology=morphology,
-        cues=cues,
-        comment=comment,
-        shown_at=shown_at,
-        submitted_at=submitted_at,
-        protocol_hash=protocol_hash,
-    )
+def add(session: Session, **values: Any) -> int:
+    """values: the columns of tables.Judgement but its id. The judgement's id.
+
+    sqlalchemy.exc.IntegrityError if this reader has this revision of this case and phase already; DatabaseError (on SQLite its kind
+    IntegrityError) if the case is practice.
+    """
+    judgement = Judgement(**values)
     session.add(judgement)
     session.flush()
     return judgement.id
@@ -158,7 +147,7 @@ def unfinished_before(session: Session, study_id: int, round_number: int, reader
     left = (
         select(Placement.id)
         .join(Round, Round.id == Placement.round_id)
-        .where(Round.study_id == study_id, Round.number < round_number, Placement.reader_id == reader_id, ~_answered())
+        .where(Round.study_id == study_id, Round.practice.is_(False), Round.number < round_number, Placement.reader_id == reader_id, ~_answered())
     )
     return session.scalar(left.limit(1)) is not None
 
@@ -175,35 +164,42 @@ def last_in_study(session: Session, study_id: int) -> datetime | None:
 
 def of_study(session: Session, study_id: int, *, every_revision: bool = False) -> list[JudgementRow]:
     """The study's judgements in order of round, reader, position, revision: the newest revision of each, or all."""
+    return _ordered(session, Round.study_id == study_id, every_revision=every_revision)
+
+
+def of_round(session: Session, round_id: int, reader_id: int) -> list[JudgementRow]:
+    """A reader's newest answers in a round, in order of position."""
+    return _ordered(session, Placement.round_id == round_id, Judgement.reader_id == reader_id)
+
+
+def _ordered(session: Session, *conditions: Any, every_revision: bool = False) -> list[JudgementRow]:
     rows = session.execute(
         select(Judgement, Placement.round_id, Placement.position)
-        .join(Placement, (Placement.case_id == Judgement.case_id) & (Placement.reader_id == Judgement.reader_id))
+        .join(Placement, _of_placement())
         .join(Round, Round.id == Placement.round_id)
-        .where(Round.study_id == study_id)
+        .where(*conditions)
         .order_by(Placement.round_id, Judgement.reader_id, Placement.position, Judgement.revision)
     )
     found = [_row(judgement, round_id, position) for judgement, round_id, position in rows]
-    return found if every_revision else list({(row.case_id, row.reader_id): row for row in found}.values())
+    return found if every_revision else list({(row.case_id, row.reader_id, row.phase): row for row in found}.values())
+
+
+def _shown(*more: Any) -> Any:
+    return (
+        select(ReadingCase.code, Placement.position, Placement.phase, Strip.samples, *more)
+        .join(ReadingCase, ReadingCase.id == Placement.case_id)
+        .join(Strip, Strip.id == ReadingCase.strip_id)
+    )
+
+
+def _of_placement() -> Any:
+    return (Judgement.case_id == Placement.case_id) & (Judgement.reader_id == Placement.reader_id) & (Judgement.phase == Placement.phase)
 
 
 def _answered() -> Any:
-    return select(Judgement.id).where(Judgement.case_id == Placement.case_id, Judgement.reader_id == Placement.reader_id).exists()
+    return select(Judgement.id).where(_of_placement()).exists()
 
 
 def _row(judgement: Judgement, round_id: int, position: int) -> JudgementRow:
-    return JudgementRow(
-        judgement.id,
-        judgement.case_id,
-        round_id,
-        judgement.reader_id,
-        judgement.revision,
-        position,
-        judgement.realism,
-        judgement.rhythm,
-        judgement.morphology,
-        judgement.cues,
-        judgement.comment,
-        judgement.shown_at,
-        judgement.submitted_at,
-        judgement.protocol_hash,
-    )
+    values: dict[str, Any] = {name: getattr(judgement, name, None) for name in JudgementRow.__dataclass_fields__}
+    return JudgementRow(**{**values, "round_id": round_id, "position": position})

@@ -45,7 +45,7 @@ class NewDrawing:
     seed: int
     number: int
     device: str
-    purpose: str  # gallery or round
+    purpose: str  # gallery, round, practice, control
     conditions: dict[str, Any] = field(default_factory=dict)
     job_id: int | None = None
 

@@ -48,17 +48,19 @@ class RoundRow:
     opened_by: int
     opened_at: datetime
     starts_at: datetime
+    practice: bool
     cases: int
 
 
 @dataclass(frozen=True)
 class NewCase:
-    """repeat_of: the place in the list of the case that this one shows again."""
+    """repeat_of: the place in the list of the case that this one shows again; earlier: that case's id, where it is of an earlier round."""
 
     strip_id: int
     role: str  # scored, repeat, control, practice
     code: str
     repeat_of: int | None = None
+    earlier: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class PlacementRow:
     case_id: int
     reader_id: int
     position: int
+    phase: int
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,17 @@ def readers(session: Session, study_id: int) -> list[ReaderRow]:
 
 
 def add_round(
-    session: Session, *, study_id: int, number: int, plan: dict[str, Any], leak: dict[str, Any], opened_by: int, starts_at: datetime
+    session: Session,
+    *,
+    study_id: int,
+    number: int,
+    plan: dict[str, Any],
+    leak: dict[str, Any],
+    opened_by: int,
+    starts_at: datetime,
+    practice: bool = False,
 ) -> int:
-    opened = Round(study_id=study_id, number=number, plan=plan, leak=leak, opened_by=opened_by, starts_at=starts_at)
+    opened = Round(study_id=study_id, number=number, plan=plan, leak=leak, opened_by=opened_by, starts_at=starts_at, practice=practice)
     session.add(opened)
     session.flush()
     return opened.id
@@ -159,27 +170,34 @@ def add_cases(session: Session, round_id: int, cases: Sequence[NewCase]) -> list
         session.flush()
         rows.append(row)
     for row, case in zip(rows, cases, strict=True):
-        row.repeat_of = None if case.repeat_of is None else rows[case.repeat_of].id
+        row.repeat_of = case.earlier if case.repeat_of is None else rows[case.repeat_of].id
     session.flush()
     return [row.id for row in rows]
 
 
-def add_placements(session: Session, round_id: int, reader_id: int, case_ids: Sequence[int]) -> None:
-    """case_ids: in the reader's order; positions count from 1."""
+def add_placements(session: Session, round_id: int, reader_id: int, *phases: Sequence[int]) -> None:
+    """Case ids in the reader's order, phase by phase; positions count from 1 and go on from phase to phase."""
+    placed = [(phase, case_id) for phase, case_ids in enumerate(phases, start=1) for case_id in case_ids]
     session.add_all(
-        Placement(round_id=round_id, case_id=case_id, reader_id=reader_id, position=position) for position, case_id in enumerate(case_ids, start=1)
+        Placement(round_id=round_id, case_id=case_id, reader_id=reader_id, position=position, phase=phase)
+        for position, (phase, case_id) in enumerate(placed, start=1)
     )
     session.flush()
 
 
 def rounds(session: Session, study_id: int) -> list[RoundRow]:
-    """In order of number."""
-    query = _rounds().where(Round.study_id == study_id).order_by(Round.number)
+    """In order of number; without practice."""
+    query = _rounds().where(Round.study_id == study_id, Round.practice.is_(False)).order_by(Round.number)
     return [_round_row(found, cases) for found, cases in session.execute(query)]
 
 
+def practice_round(session: Session, study_id: int) -> RoundRow | None:
+    row = session.execute(_rounds().where(Round.study_id == study_id, Round.practice)).one_or_none()
+    return _round_row(row[0], row[1]) if row else None
+
+
 def rounds_of_reader(session: Session, reader_id: int) -> list[RoundRow]:
-    """The rounds in which the reader has a place, newest first."""
+    """The rounds in which the reader has a place, practice among them, newest first."""
     placed = select(Placement.round_id).where(Placement.reader_id == reader_id)
     query = _rounds().where(Round.id.in_(placed)).order_by(Round.id.desc())
     return [_round_row(found, cases) for found, cases in session.execute(query)]
@@ -193,8 +211,8 @@ def round_by_id(session: Session, round_id: int) -> RoundRow:
     return _round_row(row[0], row[1])
 
 
-def cases(session: Session, study_id: int) -> list[CaseRow]:
-    """Every case of every round, in order of id. For allocation, analysis and export; the reading page never asks for it."""
+def cases(session: Session, study_id: int, *, practice: bool = False) -> list[CaseRow]:
+    """Every case of every round, or of practice, in order of id. For allocation, analysis and export; the reading page never asks for it."""
     rows = session.execute(
         select(
             ReadingCase.id,
@@ -208,7 +226,7 @@ def cases(session: Session, study_id: int) -> list[CaseRow]:
         )
         .join(Round, Round.id == ReadingCase.round_id)
         .join(Strip, Strip.id == ReadingCase.strip_id)
-        .where(Round.study_id == study_id)
+        .where(Round.study_id == study_id, Round.practice.is_(practice))
         .order_by(ReadingCase.id)
     )
     return [CaseRow(*row) for row in rows]
@@ -216,16 +234,16 @@ def cases(session: Session, study_id: int) -> list[CaseRow]:
 
 def placements(session: Session, study_id: int) -> list[PlacementRow]:
     rows = session.execute(
-        select(Placement.round_id, Placement.case_id, Placement.reader_id, Placement.position)
+        select(Placement.round_id, Placement.case_id, Placement.reader_id, Placement.position, Placement.phase)
         .join(Round, Round.id == Placement.round_id)
-        .where(Round.study_id == study_id)
+        .where(Round.study_id == study_id, Round.practice.is_(False))
         .order_by(Placement.round_id, Placement.reader_id, Placement.position)
     )
     return [PlacementRow(*row) for row in rows]
 
 
 def progress(session: Session, study_id: int) -> list[Progress]:
-    """Cases answered and placed, for each reader in each round."""
+    """Cases answered and placed, for each reader in each round; a case with two phases counts twice. Practice is not among them."""
     return _progress(session, Round.study_id == study_id)
 
 
@@ -234,11 +252,16 @@ def progress_of_reader(session: Session, reader_id: int) -> list[Progress]:
 
 
 def _progress(session: Session, condition: Any) -> list[Progress]:
-    answered = select(Judgement.id).where(Judgement.case_id == Placement.case_id, Judgement.reader_id == Placement.reader_id, Judgement.revision == 1)
+    answered = select(Judgement.id).where(
+        Judgement.case_id == Placement.case_id,
+        Judgement.reader_id == Placement.reader_id,
+        Judgement.phase == Placement.phase,
+        Judgement.revision == 1,
+    )
     rows = session.execute(
         select(Placement.round_id, Placement.reader_id, func.count(answered.scalar_subquery()), func.count())
         .join(Round, Round.id == Placement.round_id)
-        .where(condition)
+        .where(condition, Round.practice.is_(False))
         .group_by(Placement.round_id, Placement.reader_id)
         .order_by(Placement.round_id, Placement.reader_id)
     )
@@ -255,4 +278,6 @@ def _study_row(found: Study) -> StudyRow:
 
 
 def _round_row(found: Round, cases: int) -> RoundRow:
-    return RoundRow(found.id, found.study_id, found.number, found.plan, found.leak, found.opened_by, found.opened_at, found.starts_at, cases)
+    return RoundRow(
+        found.id, found.study_id, found.number, found.plan, found.leak, found.opened_by, found.opened_at, found.starts_at, found.practice, cases
+    )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -141,7 +142,7 @@ class Drawing(Base):
     number: Mapped[int]  # of the strip in the batch
     conditions: Mapped[dict[str, Any]]  # heart rate and whatever else was chosen
     device: Mapped[str] = mapped_column(String(64))
-    purpose: Mapped[str] = mapped_column(String(16))  # gallery, round
+    purpose: Mapped[str] = mapped_column(String(16))  # gallery, round, practice, control
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"), index=True)
 
 
@@ -196,6 +197,7 @@ class Round(Base):
     opened_by: Mapped[int] = mapped_column(ForeignKey("person.id"))
     opened_at: Mapped[datetime] = mapped_column(default=now)
     starts_at: Mapped[datetime]  # opened_at, or later where the wash-out asks for it
+    practice: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # number 0: answers are shown, and never analysed
     __table_args__ = (UniqueConstraint("study_id", "number"),)
 
 
@@ -210,7 +212,7 @@ class ReadingCase(Base):
 
 
 class Placement(Base):
-    """Where a case stands in one reader's order."""
+    """Where a case stands in one reader's order. A purpose-blind round shows each case twice: phase 2 asks whether it is real."""
 
     __tablename__ = "placement"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -218,26 +220,77 @@ class Placement(Base):
     case_id: Mapped[int] = mapped_column(ForeignKey("reading_case.id"))
     reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
     position: Mapped[int]  # from 1
-    __table_args__ = (UniqueConstraint("round_id", "reader_id", "position"), UniqueConstraint("case_id", "reader_id"))
+    phase: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    __table_args__ = (UniqueConstraint("round_id", "reader_id", "position"), UniqueConstraint("case_id", "reader_id", "phase"))
 
 
 class Judgement(Base):
-    """One reader's answer to one case. Append-only: a change is a new revision."""
+    """One reader's answer to one case in one phase; what was not asked in it is empty. Append-only: a change is a new revision.
+
+    The database refuses judgements of practice cases: their answers are PracticeAnswer, which no analysis reads.
+    """
 
     __tablename__ = "judgement"
     id: Mapped[int] = mapped_column(primary_key=True)
     case_id: Mapped[int] = mapped_column(ForeignKey("reading_case.id"))
     reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True)
+    phase: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     revision: Mapped[int] = mapped_column(default=1)
-    realism: Mapped[int]  # 1 definitely real ... 6 definitely synthetic
-    rhythm: Mapped[str] = mapped_column(String(8))  # NSR, AF, other, unsure
+    realism: Mapped[int | None]  # 1 definitely real ... 6 definitely synthetic
+    quality: Mapped[str | None] = mapped_column(String(16))  # good, adequate, poor
+    rhythm: Mapped[str | None] = mapped_column(String(8))  # NSR, AF, other, unsure
     morphology: Mapped[dict[str, Any]]  # {item: plausible | implausible | cannot judge}
     cues: Mapped[list[Any]]
+    marks: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))  # [{lead, from_ms, to_ms}]: where the cue is
     comment: Mapped[str] = mapped_column(Text)
+    reading_ms: Mapped[int | None]  # with the strip in view and the reader at work, as their browser counted
+    away_ms: Mapped[int | None]  # paused, in another window, or idle
+    viewing: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))  # scale, its changes, calipers: study.viewing
     shown_at: Mapped[datetime]  # when the server sent the strip
     submitted_at: Mapped[datetime] = mapped_column(default=now)
     protocol_hash: Mapped[str] = mapped_column(String(64))
-    __table_args__ = (UniqueConstraint("case_id", "reader_id", "revision"),)
+    __table_args__ = (UniqueConstraint("case_id", "reader_id", "phase", "revision"),)
+
+
+class Signature(Base):
+    """A reader has signed a round: its judgements stand. Append-only."""
+
+    __tablename__ = "signature"
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
+    reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"), primary_key=True)
+    signed_at: Mapped[datetime] = mapped_column(default=now)
+    judgements_sha256: Mapped[str] = mapped_column(String(64))  # of the answers that were signed: study.signing
+
+
+class PracticeCase(Base):
+    """The arm of a practice case, written when its round opens: it is shown to readers, and its strip appears in no other round."""
+
+    __tablename__ = "practice_case"
+    case_id: Mapped[int] = mapped_column(ForeignKey("reading_case.id"), primary_key=True)
+    arm: Mapped[str] = mapped_column(String(16))
+
+
+class PracticeAnswer(Base):
+    """What a reader answered in practice. Append-only; an attempt goes through the whole practice round."""
+
+    __tablename__ = "practice_answer"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    case_id: Mapped[int] = mapped_column(ForeignKey("practice_case.case_id"))
+    reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True)
+    attempt: Mapped[int] = mapped_column(default=1)
+    answer: Mapped[dict[str, Any]]  # as study.reading.Answer
+    submitted_at: Mapped[datetime] = mapped_column(default=now)
+    __table_args__ = (UniqueConstraint("case_id", "reader_id", "attempt"),)
+
+
+class Screen(Base):
+    """A screen that a reader has brought to true scale by laying a bank card on it."""
+
+    __tablename__ = "screen"
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)  # the browser's own name for it
+    pixels_per_mm: Mapped[float]  # device pixels
+    calibrated_at: Mapped[datetime] = mapped_column(default=now)
 
 
 # ---- work and trail ----
@@ -246,7 +299,7 @@ class Judgement(Base):
 class Job(Base):
     __tablename__ = "job"
     id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))  # draw, import, round, demo, utility
+    kind: Mapped[str] = mapped_column(String(16))  # study.jobs.KINDS
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
     asked: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(String(16), default="queued")  # queued, running, cancelling, cancelled, done, failed

@@ -29,9 +29,15 @@ class Arm:
     stand_in: bool
 
 
-def arms_for_opening(session: Session, study_id: int, *, stand_ins: bool) -> list[RealStrip]:
-    """What a round's real arm may be chosen from, in order of id: recordings (stand_ins=False) or a simulator's strips (True), never both."""
-    shown = select(ReadingCase.strip_id).join(Round, Round.id == ReadingCase.round_id).where(Round.study_id == study_id)
+def arms_for_opening(session: Session, study_id: int, *, stand_ins: bool, nowhere_shown: bool = False) -> list[RealStrip]:
+    """What a round's real arm may be chosen from, in order of id: recordings (stand_ins=False) or a simulator's strips (True), never both.
+
+    What any study has shown in practice, where answers are told, is not among them. nowhere_shown: for practice itself, only what no study has
+    shown: elsewhere it may be read blind still.
+    """
+    shown = select(ReadingCase.strip_id).join(Round, Round.id == ReadingCase.round_id)
+    if not nowhere_shown:
+        shown = shown.where((Round.study_id == study_id) | Round.practice)
     other = aliased(Recording)
     patient_used = exists().where(other.patient == Recording.patient, other.strip_id.in_(shown))
     rows = session.execute(
@@ -55,7 +61,7 @@ def arms_after_unblinding(session: Session, study_id: int) -> dict[int, Arm]:
         select(Truth.strip_id, Truth.arm, Truth.stand_in)
         .join(ReadingCase, ReadingCase.strip_id == Truth.strip_id)
         .join(Round, Round.id == ReadingCase.round_id)
-        .where(Round.study_id == study_id)
+        .where(Round.study_id == study_id, Round.practice.is_(False))
         .distinct()
     )
     return {strip_id: Arm(arm, stand_in) for strip_id, arm, stand_in in rows}

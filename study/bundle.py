@@ -20,7 +20,7 @@ from storage.export import Provenance, StudyData
 from study.bundle_dictionary import data_dictionary
 from study.judgements import judgement_table, reader_codes
 from study.people import Person
-from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, RHYTHM_ANSWERS, SCALE
+from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, QUALITY_ANSWERS, RHYTHM_ANSWERS, SCALE
 from study.results import TABLES, Results, results_of, unblinded
 from study.roles import Action, demand
 
@@ -77,6 +77,8 @@ def _records(data: StudyData, origin: Provenance) -> dict[str, pd.DataFrame]:
     codes, numbers = reader_codes(data), {case.id: case.code for case in data.cases}
     judgements = judgement_table(data)
     judgements["cues"] = ["; ".join(cues) for cues in judgements["cues"]]
+    judgements["marks"] = ["; ".join(f"{mark['lead']} {mark['from_ms']}-{mark['to_ms']} ms" for mark in marks) for marks in judgements["marks"]]
+    judgements["viewing"] = [_canonical(viewing) for viewing in judgements["viewing"]]
     for column in ("shown_at", "submitted_at"):
         judgements[column] = [_moment(at) for at in judgements[column]]
     judgements = judgements.drop(columns="protocol_hash").rename(columns=_column)
@@ -98,7 +100,7 @@ def _records(data: StudyData, origin: Provenance) -> dict[str, pd.DataFrame]:
     )
     rounds = {opened.id: opened.number for opened in data.rounds}
     placements = [
-        {"round": rounds[row.round_id], "reader": codes[row.reader_id], "case": numbers[row.case_id], "position": row.position}
+        {"round": rounds[row.round_id], "reader": codes[row.reader_id], "case": numbers[row.case_id], "position": row.position, "phase": row.phase}
         for row in data.placements
     ]
     readers = [{"reader": codes[reader.id], "person": reader.id, "site": reader.site} for reader in data.readers]
@@ -120,7 +122,7 @@ def _records(data: StudyData, origin: Provenance) -> dict[str, pd.DataFrame]:
         "judgements": judgements,
         "cases": cases,
         "readers": _frame(readers, ("reader", "person", "site")).sort_values("reader"),
-        "placements": _frame(placements, ("round", "reader", "case", "position")).sort_values(["round", "reader", "position"]),
+        "placements": _frame(placements, ("round", "reader", "case", "position", "phase")).sort_values(["round", "reader", "position"]),
         "drawings": _frame(drawings, ("strip_sha256", "checkpoint", "sampler", "steps", "guidance", "seed", "number", "conditions", "device")),
         "recordings": _frame(recordings, ("strip_sha256", "collection", "patient", "age", "sex", "rate")),
         "rejections": _frame(rejections, ("checkpoint", "rhythm", "seed", "number", "reason")),
@@ -143,7 +145,14 @@ def _audit(data: StudyData, origin: Provenance) -> pd.DataFrame:
 
 
 def _protocol(data: StudyData) -> dict[str, Any]:
-    form = {"scale": SCALE, "rhythm": RHYTHM_ANSWERS, "morphology": MORPHOLOGY_ITEMS, "morphology answers": MORPHOLOGY_ANSWERS, "cues": CUES}
+    form = {
+        "scale": SCALE,
+        "quality": QUALITY_ANSWERS,
+        "rhythm": RHYTHM_ANSWERS,
+        "morphology": MORPHOLOGY_ITEMS,
+        "morphology answers": MORPHOLOGY_ANSWERS,
+        "cues": CUES,
+    }
     study = {"title": data.study.title, "demo": data.study.demo, "created_at": data.study.created_at, "frozen_at": data.study.frozen_at}
     return {**study, "unblinded_at": data.study.unblinded_at, "rules": data.study.protocol, "form": form, "protocol_hash": data.study.protocol_hash}
 

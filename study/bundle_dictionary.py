@@ -11,14 +11,15 @@ _EVERYWHERE = {
     "site": ("text", "", "hospital of the reader"),
     "reader": ("text", "", "code of the reader"),
     "case": ("text", "", "random code of the case, its only name while the study was blind"),
-    "role": ("text", "", "scored: counts in accuracy; repeat: a scored case's strip again; control; practice"),
-    "repeat_of": ("text", "", "code of the case whose strip is shown again; empty if none"),
+    "role": ("text", "", "scored: counts in accuracy; repeat: a scored case's strip again; control: an obvious strip, in no figure but its own"),
+    "repeat_of": ("text", "", "code of the case, of this or an earlier round, whose strip is shown again; empty if none"),
     "position": ("whole number", "", "place of the case in this reader's order, from 1"),
+    "phase": ("whole number", "", "1; 2 where a purpose-blind round asks, after all cases, whether each is real"),
     "strip_sha256": ("text", "SHA-256", "the strip's samples, int16 little-endian (8 leads, 1000 samples)"),
     "arm": ("text", "", "the truth: real (recorded from a patient) or synthetic (drawn by the generator)"),
     "stand_in": ("yes/no", "", "TRUE: a simulator's strip in a recording's place (demo studies only)"),
     "label": ("text", "", "rhythm that the recording was labelled with or the generator asked for: NSR or AF"),
-    "checkpoint": ("text", "SHA-256", "the generator's configuration and weights"),
+    "checkpoint": ("text", "SHA-256", "the generator's configuration and weights; simulator: an obviously mechanical control"),
     "seed": ("whole number", "", "seed of the batch"),
 }
 
@@ -46,9 +47,10 @@ _FIGURE = {
 _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     "judgements.csv": {
         "revision": ("whole number", "", "1 for the first answer; a correction is a row of its own with the next number"),
-        "latest": ("yes/no", "", "TRUE on the revision that counts"),
+        "latest": ("yes/no", "", "TRUE on the revision that counts, of the last phase"),
         "realism": ("whole number", "", "1 definitely real, 2 probably, 3 possibly real, 4 possibly, 5 probably, 6 definitely synthetic"),
         "called_synthetic": ("yes/no", "", "TRUE for realism 4 to 6"),
+        "quality": ("text", "", "of the tracing: good, adequate, poor; asked in purpose-blind studies alone"),
         "rhythm": ("text", "", "the reader's answer: NSR, AF, other, unsure"),
         "p_wave": _ITEM,
         "pr_interval": _ITEM,
@@ -57,10 +59,18 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "t_wave": _ITEM,
         "qt_interval": _ITEM,
         "cues": ("text", "", "cues named, separated by '; '"),
+        "marks": ("text", "", "regions pointed at as the cue, separated by '; ': lead, from and to in ms after the strip's first sample"),
         "comment": ("text", "", "free text of the reader"),
         "shown_at": ("moment", "UTC, ISO 8601", "when the server sent the strip"),
         "submitted_at": ("moment", "UTC, ISO 8601", "when the answer was stored"),
         "seconds": ("number", "s", "from shown_at to submitted_at, interruptions included"),
+        "reading_seconds": ("number", "s", "with the strip in view and the reader at work, as the browser counted; empty where it did not"),
+        "away_seconds": ("number", "s", "paused, in another window, or idle, as the browser counted"),
+        "viewing": (
+            "JSON",
+            "",
+            "scale on the screen (device pixels for a mm, calibrated or not), layout, speed, gain, changes, calipers",
+        ),
     },
     "cases.csv": {"number": ("whole number", "", "number of the case in its round, from 1, as readers' orders are drawn from")},
     "readers.csv": {"person": ("whole number", "", "number of the reader in the audit trail and in the seed of the reader's order")},
@@ -107,7 +117,11 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "low": ("number", "see unit", "lower end of the 90 % interval that two one-sided tests at 5 % correspond to"),
         "high": ("number", "see unit", "upper end of the 90 % interval"),
     },
-    **{f"results/{name}.csv": _FIGURE for name in ("realism", "agreement", "repeats", "rhythm", "morphology", "times", "cues")},
+    **{f"results/{name}.csv": _FIGURE for name in ("realism", "agreement", "rhythm", "morphology", "times", "cues")},
+    "results/repeats.csv": _FIGURE
+    | {"apart": ("text", "", "repeats counted: all, those within a round, those of an earlier round's cases, across the wash-out")},
+    "results/controls.csv": _FIGURE
+    | {"kind": ("text", "", "controls counted: all, mechanical (a simulator's strip without noise: synthetic), recorded (a noisy recording: real)")},
     "results/utility.csv": _FIGURE
     | {
         "experiment": ("text", "", "TSTR, TRTS, TRTR, TSTS"),

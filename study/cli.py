@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,16 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from generator.errors import GeneratorError
-from generator.leads import lead_name, limb_weights
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
-from study.commands import generator, quality, strips, studies, training
+from study.commands import generator, quality, strips, studies, training, types
 from study.errors import Problems
+from study.practice_round import PracticePlan
 from study.protocol import QUESTION_ORDERS, Protocol
 from study.results import TABLES
 from study.roles import Role
-from study.rounds import RoundPlan
+from study.round_plan import RoundPlan
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -86,12 +84,14 @@ def _strips(adder: Any) -> None:
     _labels(one)
     _folds(one, "--folds", "to train on")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
-    one.add_argument("--validate-folds", type=_range, metavar="FOLDS", help="PTB-XL folds to hold out and measure on, such as 9 (default: none)")
+    one.add_argument(
+        "--validate-folds", type=types.fold_range, metavar="FOLDS", help="PTB-XL folds to hold out and measure on, such as 9 (default: none)"
+    )
     length = one.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=_minutes, help="to train in all: earlier runs into the folder count")
-    length.add_argument("--iterations", type=_whole(1), help="of each network, in place of minutes: the same losses on any machine")
+    length.add_argument("--minutes", type=types.minutes, help="to train in all: earlier runs into the folder count")
+    length.add_argument("--iterations", type=types.whole(1), help="of each network, in place of minutes: the same losses on any machine")
     one.add_argument("--precision", choices=["float32", "bf16"], help="(default: bf16 on GPUs that have it, else float32)")
-    one.add_argument("--report-every", type=_minutes, default=10.0, metavar="MINUTES", help="of training, to the next report.html (default: 10)")
+    one.add_argument("--report-every", type=types.minutes, default=10.0, metavar="MINUTES", help="of training, to the next report.html (default: 10)")
     one.add_argument("--no-training-beats", action="store_true", help="do not write what copies are told by (docs/quality-control.md)")
     one.add_argument("--from", dest="start", type=Path, metavar="DIR", help="checkpoint to train further (default: begin anew)")
     _device(one)
@@ -122,7 +122,7 @@ def _strips(adder: Any) -> None:
     one = _command(adder, "leak", strips.leak, "whether the format of strips gives the arms away")
     _folders(one, "--real", nargs="+")
     _folders(one, "--synthetic", nargs="+")
-    one.add_argument("--n", type=_whole(2), help="strips of each arm, half of each rhythm, chosen by the seed (default: all)")
+    one.add_argument("--n", type=types.whole(2), help="strips of each arm, half of each rhythm, chosen by the seed (default: all)")
     _seed(one)
 
     one = _command(adder, "quality", quality.quality, "how good strips are, each figure beside real against real; takes minutes")
@@ -142,14 +142,14 @@ def _checkpoints(adder: Any) -> None:
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or a new one")
     kernel = "conjugate where it was trained with pykeops or the CUDA extension, without-conjugates where with the plain PyTorch fallback"
     one.add_argument("--kernel", choices=get_args(KernelForm), required=True, help=kernel)
-    one.add_argument("--lead-order", type=_leads, required=True, metavar="LEADS", help="of its channels, such as I,V1,V2,V3,V4,V5,V6,aVF")
+    one.add_argument("--lead-order", type=types.leads, required=True, metavar="LEADS", help="of its channels, such as I,V1,V2,V3,V4,V5,V6,aVF")
     one.add_argument("--units", choices=get_args(Units), required=True, help="of its channels")
-    numbers: dict[str, Any] = {"type": _numbers, "metavar": "=MV,MV,..."}
+    numbers: dict[str, Any] = {"type": types.numbers, "metavar": "=MV,MV,..."}
     one.add_argument("--lead-offsets", **numbers, help="mV at 0 of each channel: least value for min-max, mean for standardised")
     one.add_argument("--lead-scales", **numbers, help="mV for 1 of each channel: greatest less least for min-max, SD for standardised")
-    one.add_argument("--nsr-labels", type=_places, metavar="PLACES", help="label positions from 0, such as 7,15 (default: as published)")
-    one.add_argument("--af-labels", type=_places, metavar="PLACES", help="likewise")
-    one.add_argument("--strips", type=_whole(2), default=4, help="first strips of each rhythm to look at (default: 4)")
+    one.add_argument("--nsr-labels", type=types.places, metavar="PLACES", help="label positions from 0, such as 7,15 (default: as published)")
+    one.add_argument("--af-labels", type=types.places, metavar="PLACES", help="likewise")
+    one.add_argument("--strips", type=types.whole(2), default=4, help="first strips of each rhythm to look at (default: 4)")
     _seed(one)
 
     group = _group(adder, "bench", "measurements of speed")
@@ -157,6 +157,9 @@ def _checkpoints(adder: Any) -> None:
     one.add_argument("--networks", nargs="+", default=["default", "36x256"], metavar="NAME", help="default, 36x256 (default: both)")
     _option(one, "--steps", DrawRequest(rhythm=RHYTHMS[0], n=1, seed=0).steps, "network evaluations a strip, {} to {}".format(*STEP_LIMITS))
     _device(one)
+    one = _command(group, "page", generator.bench_page, "from Submit to the next strip painted, beside a bare Streamlit page; takes minutes")
+    one.add_argument("--clicks", type=types.whole(5), default=40, help="strips read alone, and again beside the readers (default: 40)")
+    one.add_argument("--readers", type=types.whole(0), default=20, help="simulated readers at work beside (default: 20)")
 
 
 def _people(adder: Any) -> None:
@@ -186,7 +189,7 @@ def _studies(adder: Any) -> None:
     one = _study(_command(group, "add-readers", studies.add_readers, "more readers; they get an order of their own in open rounds"))
     one.add_argument("--readers", nargs="+", required=True, metavar="USERNAME")
     _as(one)
-    _as(_study(_command(group, "show", studies.show_study, "rounds and progress of a study; never accuracy")))
+    _as(_study(_command(group, "show", studies.show_study, "rounds, orders and progress of a study; never accuracy")))
     _as(_study(_command(group, "utility", studies.study_utility, "classifier utility of an unblinded study's strips, kept with its results")))
 
 
@@ -194,10 +197,14 @@ def _rounds(adder: Any) -> None:
     plan = RoundPlan()
     group = _group(adder, "round", "rounds")
     one = _study(_command(group, "open", studies.open_round, "draw, choose, pass the leak gate, and open a round"))
-    _option(one, "--cases", plan.cases, "that each reader reads, repeats included")
+    _option(one, "--cases", plan.cases, "that each reader reads, repeats and controls included")
     _option(one, "--synthetic-share", plan.synthetic_share, "of the scored cases")
     _option(one, "--af-share", plan.af_share, "of the scored cases, in both arms alike")
     _option(one, "--repeat-share", plan.repeat_share, "of the cases")
+    _option(one, "--earlier-repeats", plan.earlier_repeats, "share of the cases: scored cases of earlier rounds, shown again")
+    _option(one, "--controls", plan.controls, "pairs of an obviously mechanical and an obviously recorded strip, reported apart")
+    one.add_argument("--anchors", type=int, help="scored cases that every reader reads; the others rotate (default: everybody reads all)")
+    one.add_argument("--readings", type=int, help="readers of each rotating case; with --anchors")
     one.add_argument("--washout-days", type=int, help="since the last round (default: the protocol's)")
     _option(one, "--steps", plan.steps, "network evaluations a strip")
     _checkpoint(one)
@@ -205,11 +212,21 @@ def _rounds(adder: Any) -> None:
     one.add_argument("--check", action="store_true", help="only say what the round would come to")
     _as(one)
 
+    practice = PracticePlan()
+    one = _study(_command(group, "practice", studies.open_practice, "open a study's practice: answers are told, nothing of it is analysed"))
+    _option(one, "--cases", practice.cases, "an even number: half real, half synthetic")
+    one.add_argument("--pass-mark", type=float, help="share of rhythms to name right before the rounds open (default: going through is enough)")
+    _option(one, "--steps", practice.steps, "network evaluations a strip")
+    _checkpoint(one)
+    one.add_argument("--seed", type=int, help="0 or more (default: a random one, kept with the practice)")
+    one.add_argument("--check", action="store_true", help="only say what the practice would come to")
+    _as(one)
+
 
 def _after_unblinding(adder: Any) -> None:
     group = _group(adder, "unblind", "unblinding: by two people, logged, for good")
     one = _study(_command(group, "ask", studies.ask_unblinding, "the first of two"))
-    one.add_argument("--reason", help="needed where not every case has been read")
+    one.add_argument("--reason", help="needed where not every case has been read, or a round not signed")
     _as(one)
     _as(_study(_command(group, "confirm", studies.confirm_unblinding, "the second of two")))
     _as(_study(_command(group, "withdraw", studies.withdraw_unblinding, "take back a request that nobody has confirmed")))
@@ -267,7 +284,7 @@ def _labels(one: argparse.ArgumentParser) -> None:
 
 
 def _folds(one: argparse.ArgumentParser, flag: str, what: str) -> None:
-    one.add_argument(flag, type=_range, metavar="FOLDS", help=f"PTB-XL folds {what}, such as 9 or 1-8 (default: all)")
+    one.add_argument(flag, type=types.fold_range, metavar="FOLDS", help=f"PTB-XL folds {what}, such as 9 or 1-8 (default: all)")
 
 
 def _checkpoint(one: argparse.ArgumentParser, more: str = "") -> None:
@@ -279,62 +296,10 @@ def _device(one: argparse.ArgumentParser) -> None:
 
 
 def _seed(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--seed", type=_whole(0), default=0, help="(default: 0)")
+    one.add_argument("--seed", type=types.whole(0), default=0, help="(default: 0)")
 
 
-# ---- arguments and answers as text ----
-
-
-def _whole(low: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {low} or more")
-        return int(text)
-
-    return whole
-
-
-def _leads(text: str) -> tuple[str, ...]:
-    names = tuple(lead_name(word) or word.strip() for word in text.split(","))
-    try:
-        limb_weights(names)
-    except GeneratorError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return names
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        numbers = (math.nan,)
-    if not all(map(math.isfinite, numbers)):
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers with commas between them")
-    return numbers
-
-
-def _places(text: str) -> tuple[int, ...]:
-    words = text.split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        raise argparse.ArgumentTypeError(f"{text!r} are no positions such as 7,15, counted from 0")
-    return tuple(map(int, words))
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = math.nan
-    if not 0 < minutes < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return minutes
-
-
-def _range(text: str) -> range:
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a fold nor a range such as 1-8")
-    return range(int(first), int(last or first) + 1)
+# ---- answers as text ----
 
 
 def _failed(message: str) -> int:

@@ -20,11 +20,12 @@ from storage import people as stored_people
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
-from study import people, reading, unblinding
+from study import people, reading, signing, unblinding
+from study.answers import Answer
 from study.errors import StudyError
 from study.people import Person, person_by_username
 from study.protocol import CUES, MORPHOLOGY_ITEMS, Protocol
-from study.reading import Answer, ReadingCase
+from study.reading import ReadingCase
 from study.roles import Role
 from study.rounds import Draw, Gate, RoundPlan, open_round
 from study.studies import create_study
@@ -118,7 +119,7 @@ def simulated_answer(case_sha256: str, arm: str, rhythm: str, reader: str, skill
         for item in MORPHOLOGY_ITEMS
     }
     cues = [str(cue) for cue in rng.choice(CUES[:-1], size=rng.integers(1, 3), replace=False)] if beyond > 0 else []
-    return Answer(realism, named, morphology, cues, "")
+    return Answer(realism, named, morphology, cues)
 
 
 def _complete(db: Database) -> bool:
@@ -196,6 +197,7 @@ def _read(db: Database, study_id: int, round_id: int, readers: list[Person], rep
             arm = "real" if sha256 in real else "synthetic"
             answer = simulated_answer(sha256, arm, rhythms[case.code], reader.username, PLANTED[reader.username], showing)
             _submit(db, reader, case, answer, seconds=float(rng.lognormal(np.log(16), 0.5)))
+        signing.sign(db, reader, round_id, "")
 
 
 def _submit(db: Database, reader: Person, case: ReadingCase, answer: Answer, *, seconds: float) -> None:

@@ -17,7 +17,7 @@ from study.errors import NotAllowed, StudyError
 from study.people import Person, can_set_up
 from study.roles import Action, Role, demand
 
-KINDS = ("draw", "import", "round", "demo", "utility", "quality")
+KINDS = ("draw", "import", "round", "practice", "demo", "utility", "quality")
 LARGEST_SEED = 2**53 - 1  # what a browser counts exactly
 
 
@@ -26,7 +26,7 @@ def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]
 
     draw: {"request": DrawRequest.as_dict(), "checkpoint": folder or None}, strips for the gallery;
     import: {"directory": folder, "labels": CSV or None, "temporary": whether the folder goes when it is done};
-    round: {"study_id": id, "plan": RoundPlan as a dict}; utility: {"study_id": id};
+    round: {"study_id": id, "plan": RoundPlan as a dict}; practice: likewise, with a PracticePlan; utility: {"study_id": id};
     quality: study.quality.Asked as a dict;
     demo: {}, asked by nobody (person None) while nobody real is in the database.
     Raises NotAllowed, or StudyError / GeneratorError for what would fail anyway and for something else of a kind that is being worked on.
@@ -101,15 +101,28 @@ def _check_import(db: Database, person: Person | None, asked: dict[str, Any]) ->
 
 
 def _check_round(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    from study.rounds import RoundPlan, check_plan
+    from study.round_plan import RoundPlan, check_plan
 
+    by, study_id, plan = _asked_of_study(person, asked)
+    check_plan(db, by, study_id, RoundPlan.from_dict(plan))
+    return {"study_id": study_id, "plan": plan}, 0
+
+
+def _check_practice(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    from study.practice_round import PracticePlan, check_practice
+
+    by, study_id, plan = _asked_of_study(person, asked)
+    check_practice(db, by, study_id, PracticePlan.from_dict(plan))
+    return {"study_id": study_id, "plan": plan}, 0
+
+
+def _asked_of_study(person: Person | None, asked: dict[str, Any]) -> tuple[Person, int, dict[str, Any]]:
     demand(person, Action.OPEN_ROUNDS)
     assert person is not None
     _only(asked, {"study_id", "plan"})
     plan = dict(asked["plan"])
     plan["checkpoint"] = _checkpoint(plan.get("checkpoint"))
-    check_plan(db, person, int(asked["study_id"]), RoundPlan.from_dict(plan))
-    return {"study_id": int(asked["study_id"]), "plan": plan}, 0
+    return person, int(asked["study_id"]), plan
 
 
 def _check_utility(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -135,6 +148,7 @@ _CHECKS: dict[str, Callable[[Database, Person | None, dict[str, Any]], tuple[dic
     "draw": _check_draw,
     "import": _check_import,
     "round": _check_round,
+    "practice": _check_practice,
     "utility": _check_utility,
     "quality": _check_quality,
     "demo": _check_demo,

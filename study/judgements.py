@@ -7,7 +7,7 @@ import hashlib
 import pandas as pd
 
 from storage.export import StudyData
-from study.protocol import MORPHOLOGY_ITEMS
+from study.protocol import MORPHOLOGY_ITEMS, phases
 
 FIRST_SYNTHETIC = 4  # answers 4 to 6 of the six-point scale call the strip synthetic
 
@@ -22,17 +22,24 @@ def judgement_table(data: StudyData) -> pd.DataFrame:
     """One row a judgement revision, in order of round, site, reader, position, revision.
 
     Columns: round, site, reader, case, role, repeat_of (code of the case shown before, or None), position (from 1), strip_sha256, arm,
-    stand_in, label (the strip's rhythm), revision, latest (bool), realism (1..6), called_synthetic (bool), rhythm, one column for each
-    morphology item, cues (list), comment, shown_at, submitted_at (UTC), seconds (between the two), protocol_hash.
+    stand_in, label (the strip's rhythm), phase, revision, latest (bool), realism (1..6), called_synthetic (bool), quality, rhythm, one column
+    for each morphology item, cues (list), marks (list), comment, shown_at, submitted_at (UTC), seconds (between the two), reading_seconds and
+    away_seconds (as the browser counted, or None), viewing (dict), protocol_hash.
+
+    Of a purpose-blind round, a row of the first phase has no realism and is never `latest`; a row of the second repeats what the newest answer
+    of the first said of quality, rhythm and morphology, so that `latest` rows hold a whole answer in every study.
     """
+    last_phase = phases(data.study.protocol["question_order"])
     codes = reader_codes(data)
     sites = {reader.id: reader.site for reader in data.readers}
     cases = {case.id: case for case in data.cases}
-    newest = {(judgement.case_id, judgement.reader_id): judgement.revision for judgement in data.judgements}
+    newest = {(judgement.case_id, judgement.reader_id, judgement.phase): judgement for judgement in data.judgements}
     rows = []
     for judgement in data.judgements:
         case = cases[judgement.case_id]
         arm = data.arms[case.strip_id]
+        key = (judgement.case_id, judgement.reader_id)
+        heart = judgement if judgement.phase == 1 else newest[*key, 1]  # what was said of quality, rhythm and morphology
         rows.append(
             {
                 "round": case.round_number,
@@ -46,17 +53,23 @@ def judgement_table(data: StudyData) -> pd.DataFrame:
                 "arm": arm.arm,
                 "stand_in": arm.stand_in,
                 "label": case.rhythm,
+                "phase": judgement.phase,
                 "revision": judgement.revision,
-                "latest": judgement.revision == newest[judgement.case_id, judgement.reader_id],
+                "latest": judgement.phase == last_phase and judgement.revision == newest[*key, judgement.phase].revision,
                 "realism": judgement.realism,
-                "called_synthetic": judgement.realism >= FIRST_SYNTHETIC,
-                "rhythm": judgement.rhythm,
-                **{item: judgement.morphology.get(item) for item in MORPHOLOGY_ITEMS},
+                "called_synthetic": None if judgement.realism is None else judgement.realism >= FIRST_SYNTHETIC,
+                "quality": heart.quality,
+                "rhythm": heart.rhythm,
+                **{item: heart.morphology.get(item) for item in MORPHOLOGY_ITEMS},
                 "cues": list(judgement.cues),
+                "marks": list(judgement.marks),
                 "comment": judgement.comment,
                 "shown_at": judgement.shown_at,
                 "submitted_at": judgement.submitted_at,
                 "seconds": (judgement.submitted_at - judgement.shown_at).total_seconds(),
+                "reading_seconds": None if judgement.reading_ms is None else judgement.reading_ms / 1000,
+                "away_seconds": None if judgement.away_ms is None else judgement.away_ms / 1000,
+                "viewing": judgement.viewing,
                 "protocol_hash": judgement.protocol_hash,
             }
         )
@@ -68,6 +81,7 @@ def judgement_table(data: StudyData) -> pd.DataFrame:
 
 
 COLUMNS = [
-    *("round", "site", "reader", "case", "role", "repeat_of", "position", "strip_sha256", "arm", "stand_in", "label", "revision", "latest"),
-    *("realism", "called_synthetic", "rhythm", *MORPHOLOGY_ITEMS, "cues", "comment", "shown_at", "submitted_at", "seconds", "protocol_hash"),
+    *("round", "site", "reader", "case", "role", "repeat_of", "position", "strip_sha256", "arm", "stand_in", "label"),
+    *("phase", "revision", "latest", "realism", "called_synthetic", "quality", "rhythm", *MORPHOLOGY_ITEMS, "cues", "marks", "comment"),
+    *("shown_at", "submitted_at", "seconds", "reading_seconds", "away_seconds", "viewing", "protocol_hash"),
 ]

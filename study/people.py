@@ -161,6 +161,22 @@ def sign_in(db: Database, username: str, password: str) -> str:
         return _start(session, person_id)
 
 
+def confirm_password(db: Database, person: Person, password: str) -> None:
+    """Returns if this is the person's password, or they are of the demo and have none. Raises SignInRefused; failures count as at sign-in."""
+    if person.demo:
+        return
+    window = now() - timedelta(minutes=FAILURE_MINUTES)
+    with db.write() as session:
+        if stored.failures_since(session, person.username, window) >= FAILURES:
+            raise SignInRefused(f"Too many wrong passwords. Wait {FAILURE_MINUTES} minutes, then try again.")
+        stored.note_failure(session, person.username, forget_before=window)
+        account = stored.password_hash(session, person.username)
+    if account is None or not _matches(account[1], password):
+        raise SignInRefused("The password is wrong. Nothing was signed.")
+    with db.write() as session:
+        stored.forget_failures(session, person.username)
+
+
 def sign_in_demo(db: Database, username: str) -> str:
     """The token of a demo person's sign-in, without a password.
 

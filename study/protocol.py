@@ -27,9 +27,26 @@ CUES = (
     "leads disagree with each other",
     "other (see comment)",
 )
+QUALITY_ANSWERS = ("good", "adequate", "poor")
 REALISM_FIRST = "realism first"
-PURPOSE_BLIND = "rhythm and morphology first"  # the reader judges the ECG before being asked whether it is real
-QUESTION_ORDERS = (REALISM_FIRST, PURPOSE_BLIND)
+REALISM_LAST = "rhythm and morphology first"  # on one form: the reader judges the ECG before saying whether it is real
+PURPOSE_BLIND = "purpose-blind"  # quality, rhythm and morphology of every case; only then, in a second phase, whether each is real
+QUESTION_ORDERS = (REALISM_FIRST, REALISM_LAST, PURPOSE_BLIND)
+_QUESTIONS = {
+    REALISM_FIRST: (("realism", "rhythm", "morphology", "cues", "marks"),),
+    REALISM_LAST: (("rhythm", "morphology", "realism", "cues", "marks"),),
+    PURPOSE_BLIND: (("quality", "rhythm", "morphology"), ("realism", "cues", "marks")),
+}
+
+
+def phases(question_order: str) -> int:
+    """How often a reader goes through a round."""
+    return len(_QUESTIONS[question_order])
+
+
+def questions(question_order: str, phase: int) -> tuple[str, ...]:
+    """What the form asks in a phase, in its order; a comment can always be written. phase: from 1."""
+    return _QUESTIONS[question_order][phase - 1]
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,8 @@ class Protocol:
     def hash(self) -> str:
         """SHA-256 of the rules and of the form's words, in JSON with sorted keys: changes if and only if what readers are asked changes."""
         words = {"scale": SCALE, "rhythm": RHYTHM_ANSWERS, "morphology": MORPHOLOGY_ITEMS, "morphology answers": MORPHOLOGY_ANSWERS, "cues": CUES}
+        if self.question_order == PURPOSE_BLIND:  # asked there alone
+            words["quality"] = QUALITY_ANSWERS
         text = json.dumps({"rules": self.as_dict(), "form": words}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

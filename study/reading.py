@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -14,16 +12,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from generator.strip import from_bytes
-from storage import audit, judgements
+from storage import audit, judgements, signatures
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
+from study import practice
+from study.answers import Answer, checked
 from study.errors import StudyError
 from study.people import Person
-from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, RHYTHM_ANSWERS, SCALE
+from study.protocol import questions
 from study.roles import Action, demand
-
-COMMENT_LENGTH = 2000
+from study.viewing import Viewing
 
 
 @dataclass(frozen=True)
@@ -37,46 +36,57 @@ class RoundProgress:
     total: int
     starts_at: datetime  # for this reader: the wash-out after their last judgement in an earlier round, or at the earliest from now
     open: bool  # there is a case to read now
+    signed_at: datetime | None
+    practice_first: bool  # the study's practice round has to be gone through before
     demo: bool
 
 
 @dataclass(frozen=True)
 class ReadingCase:
-    """What the reading page gets. Every field but the samples has the same kind and length for every case of a round and position."""
+    """What the reading page gets. Every field but the samples has the same kind and length for every case of a round, phase and position."""
 
     code: str
+    round_id: int
+    round_number: int
     position: int
     total: int
+    phase: int
+    questions: tuple[str, ...]  # study.protocol.questions
     counts: NDArray[np.int16]  # (8, 1000), 5 microvolts a count
-    question_order: str
     demo: bool
     study_title: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One judgement's content; checked when it is submitted."""
-
-    realism: int  # 1 definitely real ... 6 definitely synthetic: a place in SCALE
-    rhythm: str  # of RHYTHM_ANSWERS
-    morphology: dict[str, str]  # each of MORPHOLOGY_ITEMS: one of MORPHOLOGY_ANSWERS
-    cues: list[str] = field(default_factory=list)  # of CUES
-    comment: str = ""
+    given: Answer | None = None  # the newest answer, where the case is read again for a correction
 
 
 def rounds_to_read(db: Database, person: Person) -> list[RoundProgress]:
-    """The rounds in which this reader has cases, newest first; those of unblinded studies are closed and not among them. Raises NotAllowed."""
+    """The rounds in which this reader has cases, newest first; those of unblinded studies are closed and not among them, nor is practice.
+
+    Raises NotAllowed.
+    """
     demand(person, Action.READ_CASES)
     found = []
     with db.read() as session:
         progress = {one.round_id: one for one in stored.progress_of_reader(session, person.id)}
         for opened in stored.rounds_of_reader(session, person.id):
             study = stored.study(session, opened.study_id)
-            if study.unblinded_at is not None:
+            if study.unblinded_at is not None or opened.practice:
                 continue
             own, starts_at = progress[opened.id], _starts_at(session, opened, person)
-            is_open = own.done < own.total and starts_at <= now()
-            found.append(RoundProgress(opened.id, study.title, opened.number, own.done, own.total, starts_at, is_open, study.demo))
+            practice_first = practice.still_to_pass(session, study.id, person.id)
+            found.append(
+                RoundProgress(
+                    round_id=opened.id,
+                    study_title=study.title,
+                    number=opened.number,
+                    done=own.done,
+                    total=own.total,
+                    starts_at=starts_at,
+                    open=own.done < own.total and starts_at <= now() and not practice_first,
+                    signed_at=signatures.signed_at(session, opened.id, person.id),
+                    practice_first=practice_first,
+                    demo=study.demo,
+                )
+            )
     return found
 
 
@@ -87,121 +97,136 @@ def next_case(db: Database, person: Person, round_id: int) -> ReadingCase | None
     """
     demand(person, Action.READ_CASES)
     with db.read() as session:
-        study, total = _readable(session, person, round_id)
+        study, opened, total = _readable(session, person, round_id)
         shown = judgements.next_shown(session, round_id, person.id)
-    return _case(shown, total, study) if shown else None
+    return _case(shown, opened, total, study) if shown else None
 
 
-def last_case(db: Database, person: Person, round_id: int) -> tuple[ReadingCase, Answer] | None:
-    """The case this reader answered last in the round, with the newest answer, for a correction by `revise`; None before the first."""
+def case_again(db: Database, person: Person, round_id: int, position: int) -> ReadingCase | None:
+    """An answered case with its newest answer, for a correction by `revise`; None where nothing was answered. Raises as `next_case` does."""
     demand(person, Action.READ_CASES)
     with db.read() as session:
-        study, total = _readable(session, person, round_id)
-        found = judgements.last_shown(session, round_id, person.id)
-    if found is None:
-        return None
-    shown, given = found
-    return _case(shown, total, study), Answer(given.realism, given.rhythm, dict(given.morphology), list(given.cues), given.comment)
+        study, opened, total = _readable(session, person, round_id)
+        found = judgements.shown_again(session, round_id, person.id, position)
+    return replace(_case(found[0], opened, total, study), given=given(found[1])) if found else None
 
 
-def submit(db: Database, person: Person, code: str, answer: Answer, shown_at: datetime) -> bool:
+def given(row: judgements.JudgementRow) -> Answer:
+    """What a stored judgement says."""
+    return Answer.from_dict({name: getattr(row, name) for name in Answer.__dataclass_fields__})
+
+
+def submit(db: Database, person: Person, code: str, answer: Answer, shown_at: datetime, *, phase: int = 1, viewing: Viewing | None = None) -> bool:
     """Stores the first judgement of a case: True; False if this reader's judgement of it was there already (a double click, a second window).
 
-    shown_at: when the server sent the strip. The first judgement of a scored case freezes the protocol. Judgement, freeze and audit entry are one
+    shown_at: when the server sent the strip. The study's first judgement freezes the protocol. Judgement, freeze and audit entry are one
     transaction: once this returns, they are on disk. Raises NotAllowed, or StudyError for an answer that will not do, a code that is not in this
     reader's order, a case that was not shown yet, a round that has not started, or an unblinded study.
     """
-    demand(person, Action.READ_CASES)
-    checked = _checked(answer, shown_at)
 
-    def revision(session: Session, placed: judgements.Placed) -> int | None:
+    def revision(session: Session, placed: judgements.Placed, _answer: Answer) -> int | None:
         if placed.revisions:
             return None
         if placed.position != judgements.next_position(session, placed.round_id, person.id):
             raise StudyError("This case was not shown to you yet. Reload the page to see the case that comes next.")
         return 1
 
-    return _store(db, person, code, checked, shown_at, revision)
+    return _store(db, person, code, answer, shown_at, phase, viewing, revision)
 
 
-def revise(db: Database, person: Person, code: str, answer: Answer, shown_at: datetime) -> bool:
-    """Appends a correction of a judgement as a new revision, as long as the study is blind: True; False if it says what the newest revision says.
+def revise(db: Database, person: Person, code: str, answer: Answer, shown_at: datetime, *, phase: int = 1, viewing: Viewing | None = None) -> bool:
+    """Appends a correction as a new revision, until the reader signs the round: True; False if it says what the newest revision says.
 
-    Raises as `submit` does, and for a case that has no judgement yet.
+    Raises as `submit` does, and for a case that has no judgement yet, a signed round, and in a purpose-blind round for a case of the first
+    phase once the second has begun: what the reader knows by then must not colour it.
     """
-    demand(person, Action.READ_CASES)
-    checked = _checked(answer, shown_at)
 
-    def revision(session: Session, placed: judgements.Placed) -> int | None:
+    def revision(session: Session, placed: judgements.Placed, answer: Answer) -> int | None:
         if not placed.revisions:
             raise StudyError("This case has no answer to correct yet. Submit one first.")
-        newest = judgements.newest(session, placed.case_id, person.id)
-        given = Answer(newest.realism, newest.rhythm, newest.morphology, newest.cues, newest.comment)
-        return None if given == checked else placed.revisions + 1
+        if signatures.signed_at(session, placed.round_id, person.id) is not None:
+            raise StudyError("You have signed this round: its answers stand.")
+        if placed.phase < judgements.phase_reached(session, placed.round_id, person.id):
+            raise StudyError("The second part of the round has begun: answers of the first part stand.")
+        return None if given(judgements.newest(session, placed.case_id, person.id, phase)) == answer else placed.revisions + 1
 
-    return _store(db, person, code, checked, shown_at, revision)
+    return _store(db, person, code, answer, shown_at, phase, viewing, revision)
 
 
 def _store(
-    db: Database, person: Person, code: str, answer: Answer, shown_at: datetime, revision: Callable[[Session, judgements.Placed], int | None]
+    db: Database,
+    person: Person,
+    code: str,
+    answer: Answer,
+    shown_at: datetime,
+    phase: int,
+    viewing: Viewing | None,
+    revision: Callable[[Session, judgements.Placed, Answer], int | None],
 ) -> bool:
+    demand(person, Action.READ_CASES)
+    if shown_at.tzinfo is None or shown_at > now():
+        raise StudyError(f"shown_at: {shown_at} is no moment in the past with a time zone. Reload the page.")
+    viewed = viewing or Viewing()
     try:
         with db.write() as session:
-            placed = judgements.placed(session, code, person.id)
+            placed = judgements.placed(session, code, person.id, phase)
             if placed is None:
                 raise StudyError("This case is not among yours. Go back to your list of rounds.")
-            study, _total = _readable(session, person, placed.round_id, lock=True)
-            number = revision(session, placed)
+            study, _opened, _total = _readable(session, person, placed.round_id, lock=True)
+            answer = checked(answer, questions(study.protocol["question_order"], phase))
+            number = revision(session, placed, answer)
             if number is None:
                 return False
-            if study.frozen_at is None and placed.role == "scored":
+            if study.frozen_at is None:  # whatever the case's role: none may take another way
                 stored.change(session, study.id, frozen_at=now())
                 audit.append(session, person.id, "protocol frozen", f"study {study.id}", {"protocol_hash": study.protocol_hash})
             judgements.add(
                 session,
                 case_id=placed.case_id,
                 reader_id=person.id,
+                phase=phase,
                 revision=number,
                 shown_at=shown_at,
                 submitted_at=now(),
                 protocol_hash=study.protocol_hash,
-                **asdict(answer),
+                reading_ms=viewed.reading_ms,
+                away_ms=viewed.away_ms,
+                viewing=viewed.described(),
+                **answer.as_dict(),
             )
             audit.append(
                 session,
                 person.id,
                 "judgement submitted" if number == 1 else "judgement revised",
                 f"case {code}",
-                {"round": placed.round_id, "position": placed.position, "revision": number, "sha256": answer_hash(answer)},
+                {"round": placed.round_id, "position": placed.position, "revision": number, "sha256": answer.sha256()},
             )
     except IntegrityError:  # a second window was first
         with db.read() as session:
-            if (placed := judgements.placed(session, code, person.id)) is None or not placed.revisions:
+            if (placed := judgements.placed(session, code, person.id, phase)) is None or not placed.revisions:
                 raise
         return False
     return True
 
 
-def answer_hash(answer: Answer) -> str:
-    """SHA-256 of an answer (JSON, sorted keys): binds the judgement to the audit trail without repeating it there."""
-    return hashlib.sha256(json.dumps(asdict(answer), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _readable(session: Session, person: Person, round_id: int, *, lock: bool = False) -> tuple[stored.StudyRow, int]:
-    """The round's study and its number of cases, if this reader may read in it now."""
+def _readable(session: Session, person: Person, round_id: int, *, lock: bool = False) -> tuple[stored.StudyRow, stored.RoundRow, int]:
+    """The round, its study and how many cases this reader reads in it, if they may now."""
     opened = stored.round_by_id(session, round_id)
     study = stored.study(session, opened.study_id, lock=lock)
-    if not judgements.has_place(session, round_id, person.id):
+    total = judgements.places(session, round_id, person.id)
+    if not total or opened.practice:
         raise StudyError("This round is not among yours. Go back to your list of rounds.")
     if study.unblinded_at is not None:
         raise StudyError(f"{study.title!r} was unblinded: no more judgements are taken.")
+    if practice.still_to_pass(session, study.id, person.id):
+        raise StudyError(f"{study.title!r} begins with a short practice. Go through it first: it is in your list of rounds.")
     starts_at = _starts_at(session, opened, person)
     if starts_at > now():
         raise StudyError(
             f"Round {opened.number} of {study.title!r} starts for you on {starts_at:%Y-%m-%d %H:%M} UTC, if you have read the earlier rounds by now. "
             "Come back then."
         )
-    return study, opened.cases
+    return study, opened, total
 
 
 def _starts_at(session: Session, opened: stored.RoundRow, person: Person) -> datetime:
@@ -213,34 +238,16 @@ def _starts_at(session: Session, opened: stored.RoundRow, person: Person) -> dat
     return max(opened.starts_at, last + washout) if last else opened.starts_at
 
 
-def _case(shown: judgements.Shown, total: int, study: stored.StudyRow) -> ReadingCase:
-    return ReadingCase(shown.code, shown.position, total, from_bytes(shown.samples), study.protocol["question_order"], study.demo, study.title)
-
-
-def _checked(answer: Answer, shown_at: datetime) -> Answer:
-    """The answer with plain types and its cues in the form's order; raises StudyError that names the field."""
-    if isinstance(answer.realism, bool) or not isinstance(answer.realism, int) or not 1 <= answer.realism <= len(SCALE):
-        raise StudyError(f"realism: {answer.realism!r} is no answer. Choose one of the six, from {SCALE[0]!r} (1) to {SCALE[-1]!r} (6).")
-    if answer.rhythm not in RHYTHM_ANSWERS:
-        raise StudyError(f"rhythm: {answer.rhythm!r} is no answer. Choose {', '.join(RHYTHM_ANSWERS)}.")
-    if set(answer.morphology) != set(MORPHOLOGY_ITEMS):
-        missing = [item for item in MORPHOLOGY_ITEMS if item not in answer.morphology]
-        unknown = [item for item in answer.morphology if item not in MORPHOLOGY_ITEMS]
-        raise StudyError(f"morphology: judge {', '.join(missing)}." if missing else f"morphology: {', '.join(map(repr, unknown))} is not asked for.")
-    for item, judged in answer.morphology.items():
-        if judged not in MORPHOLOGY_ANSWERS:
-            raise StudyError(f"morphology, {item}: {judged!r} is no answer. Choose {', '.join(MORPHOLOGY_ANSWERS)}.")
-    unknown_cues = [cue for cue in answer.cues if cue not in CUES]
-    if unknown_cues:
-        raise StudyError(f"cues: {unknown_cues[0]!r} is not in the list. Write it into the comment.")
-    if not isinstance(answer.comment, str) or len(answer.comment) > COMMENT_LENGTH or "\0" in answer.comment:
-        raise StudyError(f"comment: write at most {COMMENT_LENGTH} characters.")
-    if shown_at.tzinfo is None or shown_at > now():
-        raise StudyError(f"shown_at: {shown_at} is no moment in the past with a time zone. Reload the page.")
-    return Answer(
-        int(answer.realism),
-        answer.rhythm,
-        {item: answer.morphology[item] for item in MORPHOLOGY_ITEMS},
-        [cue for cue in CUES if cue in answer.cues],
-        answer.comment.strip(),
+def _case(shown: judgements.Shown, opened: stored.RoundRow, total: int, study: stored.StudyRow) -> ReadingCase:
+    return ReadingCase(
+        code=shown.code,
+        round_id=opened.id,
+        round_number=opened.number,
+        position=shown.position,
+        total=total,
+        phase=shown.phase,
+        questions=questions(study.protocol["question_order"], shown.phase),
+        counts=from_bytes(shown.samples),
+        demo=study.demo,
+        study_title=study.title,
     )

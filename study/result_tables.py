@@ -23,6 +23,7 @@ from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, RHYTHM_AN
 
 RHYTHMS = ("NSR", "AF")
 ARMS = ("real", "synthetic")
+WITHIN, ACROSS = "within a round", "across the wash-out"
 FIGURES = ("figure", "value", "low", "high", "unit", "n", "counted", "method", "reason")
 POOLED = ", all readings taken as independent (readers and strips repeat: see the clustered interval)"
 
@@ -101,29 +102,42 @@ def agreement(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def repeats(scored: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of readers with themselves: `again` holds the readings of repeat cases, paired with the reading of the case repeated."""
+    """Agreement of readers with themselves: `again` holds the readings of repeat cases, paired with the reading of the case repeated.
+
+    `apart` is all; where cases of earlier rounds were repeated, also within a round (hours apart at most) and across the wash-out.
+    """
     columns = [question.column for question in QUESTIONS]
     pairs = again.merge(
-        scored[["reader", "case", *columns]],
+        scored[["reader", "case", "round", *columns]],
         left_on=["reader", "repeat_of"],
         right_on=["reader", "case"],
         suffixes=("", " before"),
         validate="many_to_one",
     )
+    across = pairs["round"] != pairs["round before"]
+    apart = {"all": pairs} | ({WITHIN: pairs[~across], ACROSS: pairs[across]} if across.any() else {})
     rows = []
     for group, _everything in _groups(scored):
-        mine = _same_group(pairs, group)
-        for rhythm in ("all", *RHYTHMS):
-            part = mine if rhythm == "all" else mine[mine["label"] == rhythm]
-            for question in QUESTIONS:
-                keys = {**group, "item": question.item, "rhythm": rhythm}
-                first, second = (_codes(part[question.column + suffix], question) for suffix in (" before", ""))
-                pooled = "" if group["group"] == "reader" else ", the readers' pairs pooled"
-                same = proportions.proportion(int((first == second).sum()), len(first), "no case was answered twice")
-                kappa = raters.cohen(first, second, len(question.answers), weights="quadratic" if question.ordered else "nominal")
-                rows.append(_row(keys, "raw agreement", same, "proportion", "repeats", pooled))
-                rows.append(_row(keys, "Cohen's kappa", kappa, "coefficient", "repeats", pooled))
-    return _table(rows, ("group", "name", "site", "item", "rhythm"))
+        for between, of_pairs in apart.items():
+            mine = _same_group(of_pairs, group)
+            for rhythm in ("all", *RHYTHMS):
+                part = mine if rhythm == "all" else mine[mine["label"] == rhythm]
+                rows += _with_oneself({**group, "apart": between, "rhythm": rhythm}, part)
+    return _table(rows, ("group", "name", "site", "item", "apart", "rhythm"))
+
+
+def controls(scored: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Share of the readings of controls that named their arm, by kind: mechanical (synthetic), recorded (real). `shown`: the readings of controls."""
+    rows = []
+    for group, _everything in _groups(scored):
+        mine = _same_group(shown, group)
+        right = (mine["called_synthetic"].astype(bool) == (mine["arm"] == "synthetic")).to_numpy()
+        for kind, arm in (("all", None), ("mechanical", "synthetic"), ("recorded", "real")):
+            of_kind = right if arm is None else right[(mine["arm"] == arm).to_numpy()]
+            pooled = "" if group["group"] == "reader" else POOLED
+            estimate = proportions.proportion(int(of_kind.sum()), len(of_kind), "no control of this kind was read")
+            rows.append(_row({**group, "kind": kind}, "controls called right", estimate, "proportion", "readings", pooled))
+    return _table(rows, ("group", "name", "site", "kind"))
 
 
 def rhythm(scored: pd.DataFrame) -> pd.DataFrame:
@@ -206,6 +220,18 @@ def _groups(scored: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
         yield {"group": "site", "name": site, "site": site}, part
     for (of_site, reader), part in scored.groupby(["site", "reader"], sort=True):
         yield {"group": "reader", "name": reader, "site": of_site}, part
+
+
+def _with_oneself(keys: dict[str, Any], pairs: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    pooled = "" if keys["group"] == "reader" else ", the readers' pairs pooled"
+    for question in QUESTIONS:
+        first, second = (_codes(pairs[question.column + suffix], question) for suffix in (" before", ""))
+        same = proportions.proportion(int((first == second).sum()), len(first), "no case was answered twice")
+        kappa = raters.cohen(first, second, len(question.answers), weights="quadratic" if question.ordered else "nominal")
+        rows.append(_row({**keys, "item": question.item}, "raw agreement", same, "proportion", "repeats", pooled))
+        rows.append(_row({**keys, "item": question.item}, "Cohen's kappa", kappa, "coefficient", "repeats", pooled))
+    return rows
 
 
 def _same_group(pairs: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:

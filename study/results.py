@@ -18,7 +18,7 @@ from study import result_tables
 from study.errors import StudyError
 from study.judgements import judgement_table, reader_codes
 from study.people import Person
-from study.protocol import Protocol
+from study.protocol import Protocol, phases
 from study.rejections import COPIES_NOT_CHECKED, Rejected
 from study.roles import Action, demand, may
 from study.studies import study_to_see
@@ -45,6 +45,7 @@ class Results:
     realism: pd.DataFrame
     agreement: pd.DataFrame
     repeats: pd.DataFrame
+    controls: pd.DataFrame
     rhythm: pd.DataFrame
     morphology: pd.DataFrame
     times: pd.DataFrame
@@ -53,7 +54,7 @@ class Results:
     rejected: pd.DataFrame
 
 
-TABLES = ("readers", "verdicts", "realism", "agreement", "repeats", "rhythm", "morphology", "times", "cues", "utility", "rejected")
+TABLES = ("readers", "verdicts", "realism", "agreement", "repeats", "controls", "rhythm", "morphology", "times", "cues", "utility", "rejected")
 
 
 def results(db: Database, person: Person, study_id: int) -> Results:
@@ -78,7 +79,7 @@ def results_of(data: StudyData, *, names: bool = False) -> Results:
         raise StudyError(f"{study.title!r} is still blind.")
     table = judgement_table(data)
     latest = table[table["latest"]]
-    scored, again = latest[latest["role"] == "scored"], latest[latest["role"] == "repeat"]
+    scored, again, controls = (latest[latest["role"] == role] for role in ("scored", "repeat", "control"))
     protocol = Protocol.from_dict(study.protocol)
     return Results(
         study_id=study.id,
@@ -87,12 +88,13 @@ def results_of(data: StudyData, *, names: bool = False) -> Results:
         protocol=protocol,
         protocol_hash=study.protocol_hash,
         unblinded_at=study.unblinded_at,
-        notes=_notes(data, scored, again),
+        notes=_notes(data, scored, again, controls),
         readers=_readers(data, scored, again, names=names),
         verdicts=result_tables.verdicts(scored, protocol.margin),
         realism=result_tables.realism(scored, study.seed),
         agreement=result_tables.agreement(scored, study.seed),
         repeats=result_tables.repeats(scored, again),
+        controls=result_tables.controls(scored, controls),
         rhythm=result_tables.rhythm(scored),
         morphology=result_tables.morphology(scored),
         times=result_tables.times(scored),
@@ -146,13 +148,13 @@ def _drawing(opened: RoundRow) -> list[str]:
     return told
 
 
-def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> list[str]:
+def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame, controls: pd.DataFrame) -> list[str]:
     notes = [DEMO] if data.study.demo else []
-    answered = {(judgement.case_id, judgement.reader_id) for judgement in data.judgements}
-    if missing := len(data.placements) - len(answered):
-        notes.append(
-            f"The study was ended early: {missing} of {len(data.placements)} cases given to readers were not read. Figures rest on those that were."
-        )
+    last = phases(data.study.protocol["question_order"])
+    given = sum(place.phase == last for place in data.placements)
+    answered = {(judgement.case_id, judgement.reader_id) for judgement in data.judgements if judgement.phase == last}
+    if missing := given - len(answered):
+        notes.append(f"The study was ended early: {missing} of {given} cases given to readers were not read. Figures rest on those that were.")
     revised = sum(judgement.revision > 1 for judgement in data.judgements)
     if revised:
         notes.append(f"{revised} answers were corrected by their readers; the last one counts, the export holds all.")
@@ -172,6 +174,11 @@ def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> list[s
         notes.append(
             "The arms are not equally large: a reader who guesses the commoner answer is right more than half the time. Read balanced accuracy."
         )
+    if any("rotation" in opened.plan.get("achieved", {}) for opened in data.rounds):
+        notes.append(
+            "Not every reader was given every case: anchors were read by all, the others by some. Differences between readers are partly differences "
+            "between their cases; agreement rests on the cases that two readers share."
+        )
     notes.append(
         "Intervals over all readings of a site or of everybody take readings as independent, although readers saw the same strips: they are too "
         "narrow. The clustered interval beside them draws readers and strips anew; verdicts on groups take both as random."
@@ -187,10 +194,28 @@ def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> list[s
         notes.append(
             f"Some readers saw {repeats.min()} strips twice: agreement with themselves on fewer than {FEW_REPEATS} is a hint, not a measurement."
         )
+    notes += _on_controls(controls)
     notes.append(
         "Low agreement between readers on real or synthetic is what guessing looks like, and what carelessness looks like. "
         "Compare it with their agreement on rhythm and with themselves, and between the arms."
     )
     notes.append("Accuracy below 50 % is discrimination too. A difference from 50 % that is not significant is not equivalence.")
     notes.append("Reading times include interruptions.")
+    return notes
+
+
+def _on_controls(controls: pd.DataFrame) -> list[str]:
+    """What a missed control means."""
+    if controls.empty:
+        return []
+    right = controls["called_synthetic"].astype(bool) == (controls["arm"] == "synthetic")
+    notes = [
+        f"{int(right.sum())} of {len(right)} readings of controls (an obviously mechanical strip, an obviously recorded one) were right. Controls "
+        "are in no other figure."
+    ]
+    if missed := sorted(set(controls.loc[~right, "reader"])):
+        notes.append(
+            f"{', '.join(missed)} missed a control. Who misses one did not look closely, did not understand the scale, or cannot use what tells a "
+            "recording: such a reader's accuracy near 50 % says little about the synthetic strips."
+        )
     return notes

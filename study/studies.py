@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage import audit
+from storage import audit, signatures
 from storage import people as stored_people
+from storage import practice as stored_practice
 from storage import studies as stored
 from storage.database import Database
-from study import allocation
+from study import allocation, practice, rotation
 from study.errors import NotAllowed, StudyError
 from study.people import Person
-from study.protocol import Protocol
+from study.protocol import Protocol, phases
 from study.roles import Action, Role, demand
 
 TITLE_LENGTH = 200
@@ -44,15 +45,39 @@ class ReaderProgress:
     person_id: int
     name: str
     site: str
-    done: int
+    done: int  # answers: a case of a purpose-blind round takes two
     total: int
+    rounds: int  # in which the reader has cases
+    signed: int  # of these
+    signed_at: datetime | None  # the last signature
+
+
+@dataclass(frozen=True)
+class ReaderPractice:
+    person_id: int
+    name: str
+    site: str
+    attempt: int  # from 1; 0 before the first answer
+    done: int  # cases of this attempt
+    total: int
+    passed: bool  # in any attempt
+
+
+@dataclass(frozen=True)
+class PracticeSummary:
+    id: int
+    cases: int
+    opened_at: datetime
+    opened_by: str
+    plan: dict[str, Any]  # without the seeds
+    readers: list[ReaderPractice]
 
 
 @dataclass(frozen=True)
 class RoundSummary:
     id: int
     number: int
-    cases: int
+    cases: int  # of all readers together
     opened_at: datetime
     starts_at: datetime
     opened_by: str
@@ -73,6 +98,7 @@ class StudyDetail:
     created_by: str
     created_at: datetime
     readers: list[ReaderProgress]  # over all rounds
+    practice: PracticeSummary | None
     rounds: list[RoundSummary]
     refused_openings: int  # how often the leak gate kept a round of this study shut
     unblinding_asked_by: str | None
@@ -85,6 +111,11 @@ class StudyDetail:
     def read_through(self) -> bool:
         """Whether every reader has answered every case of every round."""
         return bool(self.rounds) and all(reader.done == reader.total for reader in self.readers)
+
+    @property
+    def signed_through(self) -> bool:
+        """Whether every reader has signed every round that they have cases in."""
+        return bool(self.rounds) and all(reader.signed == reader.rounds for reader in self.readers)
 
 
 def create_study(db: Database, by: Person, title: str, protocol: Protocol, reader_ids: Sequence[int]) -> int:
@@ -128,6 +159,8 @@ def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol) -
                 f"The protocol of {study.title!r} froze at the first scored judgement ({study.frozen_at:%Y-%m-%d %H:%M} UTC). "
                 "Set up another study to read under other rules."
             )
+        if phases(protocol.question_order) != phases(study.protocol["question_order"]) and stored.rounds(session, study_id):
+            raise StudyError("question_order: rounds are open already, with another number of parts. Set up another study for it.")
         stored.change(session, study_id, protocol=protocol.as_dict(), protocol_hash=protocol.hash())
         audit.append(
             session,
@@ -139,7 +172,10 @@ def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol) -
 
 
 def add_readers(db: Database, by: Person, study_id: int, reader_ids: Sequence[int]) -> None:
-    """Adds readers; in rounds that are open they get an order of their own from the round's seed, as if they had been there from the start."""
+    """Adds readers; in rounds that are open they get an order of their own from the round's seed, as if they had been there from the start.
+
+    Where cases rotate, they read what everybody reads and the cases given to fewest readers; nobody else's order changes.
+    """
     demand(by, Action.MANAGE_STUDIES)
     with db.write() as session:
         study = study_to_change(session, by, study_id)
@@ -149,9 +185,10 @@ def add_readers(db: Database, by: Person, study_id: int, reader_ids: Sequence[in
         if not new:
             return
         stored.add_readers(session, study_id, new)
-        cases = stored.cases(session, study_id)
-        for opened in stored.rounds(session, study.id):
-            place(session, opened.id, opened.plan, [case for case in cases if case.round_id == opened.id], new)
+        if opened := stored.practice_round(session, study_id):
+            place(session, opened.id, opened.plan, stored.cases(session, study_id, practice=True), new)
+        for reader_id in new:  # one after another: each share counts the readers before
+            _place_in_rounds(session, study_id, reader_id)
         audit.append(session, by.id, "readers added", f"study {study_id}", {"readers": new})
 
 
@@ -196,13 +233,48 @@ def refuse_when_unblinding_asked(study: stored.StudyRow) -> None:
         raise StudyError(f"Unblinding of {study.title!r} was asked for: withdraw the request before you add to the study.")
 
 
-def place(session: Session, round_id: int, plan: dict[str, Any], cases: Sequence[stored.CaseRow], reader_ids: Iterable[int]) -> None:
-    """Gives each reader an order of the round's cases (ascending ids), from the seed in the round's plan."""
-    index = {case.id: i for i, case in enumerate(cases)}
-    repeat_of = {index[case.id]: index[case.repeat_of] for case in cases if case.repeat_of is not None}
+def place(
+    session: Session,
+    round_id: int,
+    plan: dict[str, Any],
+    cases: Sequence[stored.CaseRow],
+    reader_ids: Iterable[int],
+    *,
+    read_by: Mapping[int, Iterable[int]] | None = None,
+) -> None:
+    """Gives each reader an order of the round's cases (ascending ids), from the seed in the round's plan. read_by: the case ids of each reader."""
     for reader_id in reader_ids:
-        order = allocation.order(len(cases), repeat_of, plan["min_repeat_distance"], plan["seed"], reader_id)
-        stored.add_placements(session, round_id, reader_id, [cases[i].id for i in order])
+        theirs = None if read_by is None else set(read_by[reader_id])
+        own = [case for case in cases if theirs is None or case.id in theirs]
+        index = {case.id: i for i, case in enumerate(own)}
+        repeat_of = {index[case.id]: index[case.repeat_of] for case in own if case.repeat_of in index}
+        orders = [
+            allocation.order(len(own), repeat_of, plan["min_repeat_distance"], plan["seed"], reader_id, phase=phase)
+            for phase in range(1, plan.get("phases", 1) + 1)
+        ]
+        stored.add_placements(session, round_id, reader_id, *([own[i].id for i in order] for order in orders))
+
+
+def _place_in_rounds(session: Session, study_id: int, reader_id: int) -> None:
+    """A reader who comes after the rounds were opened: what everybody reads, and a share of what rotates."""
+    sites = {reader.id: reader.site for reader in stored.readers(session, study_id)}
+    given: dict[int, set[int]] = {}  # case id -> its readers
+    for row in stored.placements(session, study_id):
+        given.setdefault(row.case_id, set()).add(row.reader_id)
+    every_case, seen = stored.cases(session, study_id), set[int]()
+    for opened in stored.rounds(session, study_id):
+        cases = [case for case in every_case if case.round_id == opened.id]
+        readers = set().union(*(given[case.id] for case in cases))
+        rotating = {case.id: case for case in cases if case.role == "scored" and given[case.id] != readers}
+        # a repeat of an earlier round whose case this reader was not given would be no repeat
+        own = {
+            case.id for case in cases if case.id not in rotating and (case.repeat_of is None or case.repeat_of in seen | {one.id for one in cases})
+        }
+        pool = {case.id: (case.rhythm, [sites[reader] for reader in given[case.id]]) for case in rotating.values()}
+        share = opened.plan["cases"] - (len(cases) - len(rotating)) if rotating else 0
+        own |= set(rotation.for_one_more(pool, share, sites[reader_id], opened.plan["seed"], reader_id))
+        place(session, opened.id, opened.plan, cases, [reader_id], read_by={reader_id: own})
+        seen |= own
 
 
 def _checked_readers(session: Session, by: Person, reader_ids: Sequence[int]) -> list[int]:
@@ -239,11 +311,14 @@ def _summary(session: Session, study: stored.StudyRow) -> StudySummary:
 def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
     readers = stored.readers(session, study.id)
     progress = stored.progress(session, study.id)
+    signed = signatures.of_study(session, study.id)
     names = _Names(session)
 
     def of(reader: stored.ReaderRow, round_id: int | None) -> ReaderProgress:
         own = [one for one in progress if one.reader_id == reader.id and round_id in (None, one.round_id)]
-        return ReaderProgress(reader.id, reader.name, reader.site, sum(one.done for one in own), sum(one.total for one in own))
+        moments = [signed[one.round_id, reader.id][0] for one in own if (one.round_id, reader.id) in signed]
+        done, total = sum(one.done for one in own), sum(one.total for one in own)
+        return ReaderProgress(reader.id, reader.name, reader.site, done, total, len(own), len(moments), max(moments, default=None))
 
     rounds = [
         RoundSummary(
@@ -270,6 +345,7 @@ def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
         created_by=names[study.created_by] or "",
         created_at=study.created_at,
         readers=[of(reader, None) for reader in readers],
+        practice=_practice(session, study, readers, names),
         rounds=rounds,
         refused_openings=audit.count(session, action=REFUSED_BY_THE_GATE, subject=f"study {study.id}"),
         unblinding_asked_by=names[study.unblinding_asked_by],
@@ -278,6 +354,20 @@ def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
         unblinded_by=names[study.unblinded_by],
         unblinded_at=study.unblinded_at,
     )
+
+
+def _practice(session: Session, study: stored.StudyRow, readers: Sequence[stored.ReaderRow], names: _Names) -> PracticeSummary | None:
+    opened = stored.practice_round(session, study.id)
+    if opened is None:
+        return None
+    found = []
+    for reader in readers:
+        attempt = stored_practice.attempt(session, opened.id, reader.id)
+        done = len(stored_practice.told(session, opened.id, reader.id, attempt))
+        passed = not practice.still_to_pass(session, study.id, reader.id)
+        found.append(ReaderPractice(reader.id, reader.name, reader.site, attempt if done else 0, done, opened.cases, passed))
+    plan = {key: value for key, value in opened.plan.items() if key not in TELLING}
+    return PracticeSummary(opened.id, opened.cases, opened.opened_at, names[opened.opened_by] or "", plan, found)
 
 
 def _state(study: stored.StudyRow, done: int, total: int) -> str:

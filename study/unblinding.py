@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from storage import audit
+from storage import audit, signatures
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
@@ -17,7 +17,7 @@ REASON_LENGTH = 1000
 
 
 def ask(db: Database, person: Person, study_id: int, reason: str | None = None) -> None:
-    """The first of two: needs every round read through, or a reason for ending early, which is logged. Raises NotAllowed or StudyError."""
+    """The first of two: needs every round read through and signed, or a reason, which is logged. Raises NotAllowed or StudyError."""
     demand(person, Action.UNBLIND)
     reason = " ".join((reason or "").split())
     if len(reason) > REASON_LENGTH:
@@ -33,8 +33,20 @@ def ask(db: Database, person: Person, study_id: int, reason: str | None = None) 
             raise StudyError(
                 f"{study.title!r} is not read through: {done} of {total} judgements are in. Wait for the rest, or give a reason for ending early."
             )
+        signed, to_sign = len(signatures.of_study(session, study_id)), len(stored.progress(session, study_id))
+        if signed < to_sign and not reason:
+            raise StudyError(
+                f"{study.title!r} is read but not signed: {signed} of {to_sign} signatures are in, one a reader and round. "
+                "Wait for the rest, or give a reason for doing without."
+            )
         stored.change(session, study_id, unblinding_asked_by=person.id, unblinding_asked_at=now())
-        audit.append(session, person.id, "unblinding asked", f"study {study_id}", {"done": done, "total": total, "reason": reason})
+        audit.append(
+            session,
+            person.id,
+            "unblinding asked",
+            f"study {study_id}",
+            {"done": done, "total": total, "signed": signed, "to sign": to_sign, "reason": reason},
+        )
 
 
 def withdraw(db: Database, person: Person, study_id: int) -> None:

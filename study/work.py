@@ -135,11 +135,18 @@ def open_round(db: Database, job: JobRow, progress: Progress, drawer: Drawer) ->
     from study import rounds
 
     plan = rounds.RoundPlan.from_dict(job.asked["plan"])
-    person = _person(db, job)
-    if person is None:
-        raise StudyError("Nobody asked for this round. Ask for it again.")
     draw = _collected(db, drawer, progress, plan.checkpoint)
-    return {"round_id": rounds.open_round(db, person, job.asked["study_id"], plan, draw, progress, job_id=job.id)}
+    return {"round_id": rounds.open_round(db, _somebody(db, job), job.asked["study_id"], plan, draw, progress, job_id=job.id)}
+
+
+def open_practice(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Opens a study's practice; its strips are drawn on Dask."""
+    from study import practice_round
+
+    plan = practice_round.PracticePlan.from_dict(job.asked["plan"])
+    draw = _collected(db, drawer, progress, plan.checkpoint)
+    opened = practice_round.open_practice(db, _somebody(db, job), job.asked["study_id"], plan, draw, progress, job_id=job.id)
+    return {"round_id": opened}
 
 
 def make_demo(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
@@ -169,6 +176,7 @@ _KINDS: dict[str, Callable[[Database, JobRow, Progress, Drawer], dict[str, Any]]
     "draw": draw_for_gallery,
     "import": import_folder,
     "round": open_round,
+    "practice": open_practice,
     "demo": make_demo,
     "utility": compute_utility,
     "quality": measure_quality,
@@ -211,6 +219,13 @@ def _store(session: Any, job: JobRow, chunk: Chunk, sample: Drawn) -> str:
         job_id=job.id,
     )
     return "already_present" if strips.add_drawing(session, new) is None else "drawn"
+
+
+def _somebody(db: Database, job: JobRow) -> Person:
+    person = _person(db, job)
+    if person is None:
+        raise StudyError("Nobody asked for this work. Ask for it again.")
+    return person
 
 
 def _person(db: Database, job: JobRow) -> Person | None:

@@ -13,9 +13,9 @@ from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
 from study import people
+from study.answers import Answer
 from study.people import Person
-from study.protocol import REALISM_FIRST, Protocol
-from study.reading import Answer
+from study.protocol import REALISM_FIRST, Protocol, phases
 from study.roles import Role
 from study.studies import create_study, place
 
@@ -104,7 +104,7 @@ def make(db: Database, *, cases: int = 6, question_order: str = REALISM_FIRST) -
             assert strip_id is not None
             world.arm_of_code[code] = "synthetic" if i % 2 else "real"
             new.append(stored.NewCase(strip_id, "scored", code))
-        plan = {"cases": cases, "washout_days": 14, "min_repeat_distance": 10, "seed": 11}
+        plan = {"cases": cases, "washout_days": 14, "min_repeat_distance": 10, "phases": phases(question_order), "seed": 11}
         world.round_id = stored.add_round(
             session, study_id=world.study_id, number=1, plan=plan, leak={}, opened_by=world.people["coordinator"].id, starts_at=now()
         )

@@ -1,8 +1,13 @@
-"""Commands on checkpoints: convert a published one, measure how fast strips are drawn."""
+"""Commands on checkpoints: convert a published one; and the measurements of speed."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from generator.cores import cores
@@ -47,3 +52,20 @@ def bench_sampling(given: argparse.Namespace) -> dict[str, Any]:
 
     check_device(given.device)
     return bench.sampling(given.networks, steps=given.steps, device=given.device, say=say)
+
+
+def bench_page(given: argparse.Namespace) -> dict[str, Any]:
+    """Runs tests/benchmarks/page.py of the clone that blindstrip was installed from, in a process of its own: it drives a browser."""
+    root = Path(__file__).parents[2]
+    script = root / "tests" / "benchmarks" / "page.py"
+    if not script.is_file() or find_spec("playwright") is None:
+        raise StudyError(
+            "bench page needs blindstrip's clone and the libraries of its tests. Run `make test` there once, then this again."
+        )
+    say(f"Reading {given.clicks} strips alone and as many beside {given.readers} readers; takes two minutes")
+    command = [sys.executable, "-m", "tests.benchmarks.page", "--clicks", str(given.clicks), "--readers", str(given.readers)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise StudyError(f"The measurement did not come to its end. Its last words: {(done.stderr.strip().splitlines() or ['none'])[-1]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, fields
+from typing import Any
 
 from storage import audit
-from study import people, rounds, studies, unblinding
+from study import order_diagnostics, people, practice_round, round_plan, rounds, studies, unblinding
 from study.commands.common import asker, checkpoint_folder, database, local_drawer, of_study, own_folder, password, person_named, public
 from study.errors import StudyError
 from study.progress_bar import ProgressBar, say
 from study.protocol import Protocol
 from study.roles import Action, Role, demand
-
-if TYPE_CHECKING:
-    pass
 
 # ---- people ----
 
@@ -63,7 +60,8 @@ def add_readers(given: argparse.Namespace) -> dict[str, Any]:
 
 def show_study(given: argparse.Namespace) -> dict[str, Any]:
     with of_study(given) as (db, person, study_id):
-        return asdict(studies.study(db, person, study_id))
+        orders = order_diagnostics.order_diagnostics(db, person, study_id)
+        return asdict(studies.study(db, person, study_id)) | {"order_diagnostics": order_diagnostics.as_plain(orders)}
 
 
 def study_utility(given: argparse.Namespace) -> dict[str, Any]:
@@ -76,14 +74,31 @@ def study_utility(given: argparse.Namespace) -> dict[str, Any]:
 
 def open_round(given: argparse.Namespace) -> dict[str, Any]:
     checkpoint = checkpoint_folder(given)
-    names = ("cases", "synthetic_share", "af_share", "repeat_share", "washout_days", "seed", "steps")
-    plan = rounds.RoundPlan(**{name: getattr(given, name) for name in names}, checkpoint=str(checkpoint) if checkpoint else None)
+    plan = round_plan.RoundPlan(**_planned(round_plan.RoundPlan, given), checkpoint=str(checkpoint) if checkpoint else None)
     with of_study(given) as (db, person, study_id):
         if given.check:
-            checked = rounds.check_plan(db, person, study_id, plan)
-            return {"available": checked.available, "starts_at": checked.starts_at, "shares": checked.composition.shares()}
+            checked = round_plan.check_plan(db, person, study_id, plan)
+            made = checked.composition
+            numbers = {"cases_a_reader": [made.fewest_cases, made.cases], "cases_of_the_round": made.pool, "plan": round_plan.in_words(made)}
+            return {"available": checked.available, "starts_at": checked.starts_at, "shares": made.shares(), **numbers}
         round_id = rounds.open_round(db, person, study_id, plan, local_drawer(checkpoint), lambda done, total, doing: say(doing))
         return {"study": study_id, "round": round_id}
+
+
+def open_practice(given: argparse.Namespace) -> dict[str, Any]:
+    checkpoint = checkpoint_folder(given)
+    plan = practice_round.PracticePlan(**_planned(practice_round.PracticePlan, given), checkpoint=str(checkpoint) if checkpoint else None)
+    with of_study(given) as (db, person, study_id):
+        if given.check:
+            scored = practice_round.check_practice(db, person, study_id, plan).scored
+            return {"cases": {f"{arm} {rhythm}": number for (arm, rhythm), number in scored.items()}}
+        opened = practice_round.open_practice(db, person, study_id, plan, local_drawer(checkpoint), lambda done, total, doing: say(doing))
+        return {"study": study_id, "practice": opened}
+
+
+def _planned(plan: type, given: argparse.Namespace) -> dict[str, Any]:
+    """The plan's fields as they were given; its checkpoint is found otherwise."""
+    return {field.name: getattr(given, field.name) for field in fields(plan) if field.name != "checkpoint"}
 
 
 def ask_unblinding(given: argparse.Namespace) -> dict[str, Any]:

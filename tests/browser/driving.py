@@ -13,8 +13,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from pages.access import COOKIE
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWPORT: ViewportSize = {"width": 1440, "height": 900}
@@ -46,11 +49,16 @@ class Server:
             self.process.wait()
 
 
-def start_server(folder: Path) -> Server:
-    """Serves the app on a free port with an empty database in `folder`; returns once it answers."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+    return port
+
+
+def start_server(folder: Path, port: int | None = None) -> Server:
+    """Serves the app on a free port with the database in `folder`, empty at first; returns once it answers."""
+    port = port or free_port()
     database, log = f"sqlite:///{folder / 'study.db'}", folder / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSTRIP_")}
     with log.open("wb") as output:
@@ -81,16 +89,40 @@ def sign_in(server: Server, chrome: Browser, username: str, password: str) -> Pa
     return page
 
 
+def at_the_desk(
+    server: Server,
+    chrome: Browser,
+    token: str,
+    *,
+    ratio: float = 1,
+    viewport: ViewportSize = VIEWPORT,
+    path: str = "/?round=1",
+    theme: Literal["light", "dark"] = "light",
+) -> Page:
+    """A signed-in reader with a case before them, who has put off the bank card."""
+    context = chrome.new_context(viewport=viewport, device_scale_factor=ratio, color_scheme=theme)
+    context.add_cookies([{"name": COOKIE, "value": token, "url": server.url}])
+    context.add_init_script("localStorage.setItem('blindstrip/card asked', 'yes')")
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.goto(server.url + path)
+    return page
+
+
+def on_desk(page: Page, place: str) -> None:
+    """Waits until a case's strip is painted: round-position, or round-position-again for a correction."""
+    expect(page.locator(f'.desk[data-painted="{place}"]')).to_be_visible(timeout=30_000)
+
+
+def press(page: Page, keys: str) -> None:
+    """One key for each letter."""
+    for key in keys:
+        page.keyboard.press(key)
+
+
 def settled(page: Page) -> None:
     """Waits until the script run is over: before that, a click could hit what the last run drew."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-
-
-def choose(page: Page, option: str) -> None:
-    """Clicks an option of a segmented control and waits until it shows as chosen."""
-    button = page.get_by_role("radio", name=option, exact=True).or_(page.get_by_role("button", name=option, exact=True)).first
-    button.click()
-    expect(button).to_be_checked() if button.get_attribute("role") == "radio" else expect(button).to_be_visible()
 
 
 def _answers(url: str) -> bool:

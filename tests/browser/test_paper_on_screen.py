@@ -1,4 +1,4 @@
-"""The strip on the reading page, measured in what the browser painted."""
+"""The strip on the reading page with a ruler on the screen: an inch of millivolts and an inch of time are an inch, also on a calibrated screen."""
 
 from __future__ import annotations
 
@@ -11,23 +11,32 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from pages.access import COOKIE
-from pages.paper import CSS_PIXELS_PER_MM, SHEET_MM
+from generator.strip import Counts
 from storage.database import Database
+from study.ecg_paper import DEFAULT
+from study.screens import CARD_MM
 from tests import world
-from tests.browser.driving import VIEWPORT, Server, settled
+from tests.browser.driving import Server, at_the_desk, on_desk
+from tests.browser.test_desk_paper import CSS_PIXELS_PER_MM, HALF_A_PIXEL, level, middle, plateau
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("paper on screen")]
 
-HALF_A_PIXEL = 0.5
+FRAMES = [None, 369]  # CSS pixels that the frame was made as wide as a bank card; None: not calibrated
 
 
 @pytest.fixture(scope="module")
 def reader(server: Server) -> str:
-    """A reader's sign-in on a server with a round to read."""
+    """A reader's sign-in on a server whose first case is 2.54 mV high and 1.016 s long."""
+    patched = pytest.MonkeyPatch()
+
+    def inch(seed: int, _rate: float = 70.0) -> Counts:
+        return (plateau() + seed).astype(np.int16)  # no two strips are the same
+
+    patched.setattr(world, "beats", inch)
     db = Database(server.database)
     made = world.make(db)
     db.close()
+    patched.undo()
     return made.tokens["reader"]
 
 
@@ -40,58 +49,44 @@ def ratio(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="module")
 def page(server: Server, chrome: Browser, reader: str, ratio: int) -> Iterator[Page]:
-    context = chrome.new_context(viewport=VIEWPORT, device_scale_factor=ratio)
-    context.add_cookies([{"name": COOKIE, "value": reader, "url": server.url}])
-    page = context.new_page()
-    page.goto(server.url + "/read?round=1")
-    page.wait_for_selector(".st-key-sheet .js-plotly-plot .trace path")
-    settled(page)
+    page = at_the_desk(server, chrome, reader, ratio=ratio)
+    on_desk(page, "1-1")
     yield page
-    context.close()
+    page.context.close()
 
 
-def test_a_millimetre_is_the_same_in_both_directions(page: Page, ratio: int) -> None:
-    """The bold lines of the grid stand 5 mm apart: over the whole sheet, both directions agree with each other to half a pixel."""
-    ink = screenshot(page, ".st-key-sheet .js-plotly-plot .main-svg >> nth=0")
-    across, up = (pixels_per_mm(np.median(ink, axis=axis), SHEET_MM[axis]) for axis in (0, 1))
-    assert abs(across - up) * SHEET_MM[1] < HALF_A_PIXEL
-    assert across == pytest.approx(CSS_PIXELS_PER_MM * ratio, rel=1e-3)  # the sheet is a whole number of CSS pixels wide
+@pytest.mark.parametrize("frame", FRAMES)
+def test_an_inch_is_an_inch_both_ways(page: Page, ratio: int, frame: int | None) -> None:
+    pixels = CSS_PIXELS_PER_MM * ratio
+    if frame:
+        page.keyboard.press("g")
+        page.get_by_label("Width of the frame").fill(str(frame))
+        page.get_by_role("button", name="The frame is as wide as the card").click()
+        pixels = frame / CARD_MM * ratio
+        page.wait_for_timeout(300)
+    ink = trace(page)
+    row, first = DEFAULT.baselines[3], DEFAULT.first
+    foot = level(ink, first + 3.6 * 25, row, pixels)
+    top = level(ink, first + 4.5 * 25, foot / pixels - 25.4, pixels)
+    assert abs(foot - top - 25.4 * pixels) < HALF_A_PIXEL
+    half = round((foot + top) / 2)
+    starts = [round((first + seconds * 25 - 5) * pixels) for seconds in (4, 5.016)]
+    rise, fall = (start + middle(ink[half, start : start + round(10 * pixels)]) for start in starts)
+    assert abs(fall - rise - 25.4 * pixels) < HALF_A_PIXEL
 
 
-def test_the_calibration_pulse_is_10_by_5_millimetres(page: Page) -> None:
-    """As Plotly placed it: the box of its path, in CSS pixels; 2 mm of foot on either side."""
-    boxes = page.evaluate(
-        "[...document.querySelectorAll('.st-key-sheet .trace path.js-line')].slice(0, 4).map(path => [path.getBBox().width, path.getBBox().height])"
-    )
-    assert len(boxes) == 4
-    for width, height in boxes:
-        assert abs(width - 9 * CSS_PIXELS_PER_MM) < HALF_A_PIXEL
-        assert abs(height - 10 * CSS_PIXELS_PER_MM) < HALF_A_PIXEL
-
-
-def test_the_sheet_keeps_its_size_in_a_narrow_window(page: Page) -> None:
-    page.set_viewport_size({"width": 800, "height": 900})
-    box = page.locator(".st-key-sheet .js-plotly-plot .main-svg").first.bounding_box()
+def test_the_sheet_keeps_its_size_in_a_narrow_window(server: Server, chrome: Browser, reader: str) -> None:
+    page = at_the_desk(server, chrome, reader, viewport={"width": 700, "height": 900})
+    on_desk(page, "1-1")
+    box = page.locator(".stage canvas").bounding_box()
     assert box
-    assert abs(box["width"] - SHEET_MM[0] * CSS_PIXELS_PER_MM) <= HALF_A_PIXEL
-    assert abs(box["height"] - SHEET_MM[1] * CSS_PIXELS_PER_MM) <= HALF_A_PIXEL
-    page.set_viewport_size(VIEWPORT)
+    assert (box["width"], box["height"]) == pytest.approx((DEFAULT.width * CSS_PIXELS_PER_MM, DEFAULT.height * CSS_PIXELS_PER_MM), abs=0.5)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # the paper scrolls in its frame, not the page
+    page.context.close()
 
 
-def screenshot(page: Page, selector: str) -> NDArray[np.float64]:
-    """How little green there is, pixel by pixel: the red lines on the paper, and the trace."""
-    picture = Image.open(io.BytesIO(page.locator(selector).screenshot(animations="disabled")))
-    return 255 - np.asarray(picture.convert("RGB"), dtype=np.float64)[:, :, 1]
-
-
-def pixels_per_mm(ink: NDArray[np.float64], side_mm: int) -> float:
-    """ink: along one direction, the median over the other, so that the trace does not count. The slope through the centres of the bold lines."""
-    roughly = len(ink) / side_mm
-    places = np.arange(5, side_mm, 5)  # the lines at the edges are half cut off
-    centres = []
-    for place in places:
-        near = np.arange(round((place - 0.5) * roughly), round((place + 0.5) * roughly) + 1)
-        dark = ink[near] - ink[near].min()
-        assert dark.sum() > 0, f"no line at {place} mm"
-        centres.append((near * dark).sum() / dark.sum())
-    return float(np.polyfit(places, centres, 1)[0])
+def trace(page: Page) -> NDArray[np.float64]:
+    """How dark what is black is, pixel by pixel; the reds of the paper count nothing."""
+    picture = Image.open(io.BytesIO(page.locator(".stage canvas").screenshot(animations="disabled")))
+    reddest = np.asarray(picture.convert("RGB"), dtype=np.float64).max(axis=2)
+    return np.clip(200 - reddest, 0, None)

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from generator.recordings import find
-from tests.browser.driving import Server, choose, settled, sign_in
+from tests.browser.driving import Server, on_desk, press, settled, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +28,6 @@ READERS = {  # user name: (name, hospital, how the scale is answered, over and o
     "chloe": ("Chloe Martin", "South Hospital", (6, 1, 4)),
     "dario": ("Dario Conti", "South Hospital", (4, 3)),
 }
-SCALE = ("definitely real", "probably real", "possibly real", "possibly synthetic", "probably synthetic", "definitely synthetic")
 CASES = 24
 
 
@@ -131,6 +130,8 @@ def make_study_and_round(admin: Page) -> None:
     expect(admin.get_by_text("No round is open yet.")).to_be_visible()
     settled(admin)
     admin.get_by_role("spinbutton", name=re.compile("^Cases each reader reads")).fill(str(CASES))
+    settled(admin)
+    admin.get_by_text("Controls, anchors, the generator").click()
     admin.get_by_role("spinbutton", name="Seed").fill("11")
     admin.get_by_role("button", name="Open the round").click()
     expect(admin.get_by_text(re.compile(rf"Round 1: {CASES} cases"))).to_be_visible(timeout=240_000)
@@ -141,23 +142,19 @@ def read_round(server: Server, chrome: Browser, username: str) -> list[int]:
     page = sign_in(server, chrome, username, PASSWORD)
     page.get_by_role("button", name="Start reading").click()
     given = list(islice(cycle(READERS[username][2]), CASES))
+    page.get_by_role("button", name="Not now").click()  # the bank card
     for position, step in enumerate(given, start=1):
-        expect(page.get_by_text(f"Case {position} of {CASES}", exact=True)).to_be_visible(timeout=20_000)
-        settled(page)
-        choose(page, SCALE[step - 1])
-        choose(page, "sinus rhythm" if position % 2 else "atrial fibrillation")
-        for radio in page.get_by_role("radio", name="plausible", exact=True).all():
-            radio.locator("xpath=ancestor::label").click()
-        if position == 3:  # away in mid-round: the place and the answers are in the database
+        on_desk(page, f"1-{position}")
+        rhythm = "n" if position % 2 else "a"
+        press(page, f"{step}{rhythm}y")
+        if position == 3:  # away in mid-round: the place is in the database, the half-filled form in the browser
             page.reload()
-            settled(page)
-            expect(page.get_by_text(f"Case {position} of {CASES}", exact=True)).to_be_visible()
-            choose(page, SCALE[step - 1])
-            choose(page, "sinus rhythm")
-            for radio in page.get_by_role("radio", name="plausible", exact=True).all():
-                radio.locator("xpath=ancestor::label").click()
+            on_desk(page, f"1-{position}")
         page.get_by_role("button", name="Submit").dblclick()  # a double click stores one answer
-    expect(page.get_by_text("Every case of this round has your answer. Thank you.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="Round read through")).to_be_visible(timeout=20_000)
+    page.get_by_label("Your password, in place of a signature").fill(PASSWORD)
+    page.get_by_role("button", name="Sign the round").click()
+    expect(page.get_by_text("you have signed them. Thank you.", exact=False)).to_be_visible()
     page.context.close()
     return given
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pages import access
+from pages import access, cases
 from storage.database import Database
 from tests import world
-from tests.pages.visiting import Visit
+from tests.pages.visiting import Visit, without_a_browser
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,7 @@ def _own_main() -> Iterator[None]:
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setenv("BLINDSTRIP_DATABASE", f"sqlite:///{tmp_path / 'study.db'}")
     access.database.cache_clear()
+    cases.forget_what_was_sent()
     yield access.database()
     access.database().close()
     access.database.cache_clear()
@@ -33,4 +34,5 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
 def visit(db: Database, monkeypatch: pytest.MonkeyPatch) -> Visit:
     made = Visit(world.make(db))
     monkeypatch.setattr(access, "sign_in_token", lambda: made.token)  # AppTest has no cookies
+    without_a_browser(monkeypatch)
     return made

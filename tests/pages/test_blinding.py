@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,7 +17,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sqlalchemy import select
 
 from generator.recordings import find
@@ -24,14 +25,14 @@ from generator.simulate import stand_in
 from generator.sssd import draw as sssd
 from generator.strip import to_bytes
 from pages.access import COOKIE
-from pages.paper import BASELINES_MM, UV_PER_MM
+from pages.desk import script
 from storage import strips
 from storage.database import Database
 from storage.tables import Drawing, Placement, ReadingCase, Recording, Round, Strip, Truth
 from study import people
 from study.intake import import_recordings
 from study.people import Person
-from study.protocol import MORPHOLOGY_ITEMS, Protocol
+from study.protocol import Protocol
 from study.roles import Role
 from study.rounds import RoundPlan, open_round
 from study.studies import create_study
@@ -40,6 +41,7 @@ from tests.conftest import ROOT
 from tests.pages.wire import Place, decoded, differences, leaves, told
 from tests.study.hospital import open_gate
 from tests.websocket_client import Tab, browser, post_form
+from tests.world import GOOD_ANSWER
 
 pytestmark = pytest.mark.xdist_group("blinding")  # one round for the file
 
@@ -59,6 +61,7 @@ class Case:
     entered: Sent  # on coming back to the round: a new connection
     followed: Sent | None  # on submitting the case before; None for the first
     http: Sent  # the pages a browser asks for on the way
+    pdf: Sent  # the case on paper
 
 
 @dataclass(frozen=True)
@@ -166,11 +169,19 @@ def _read(server: Server, db: Database, reader: Person, round_id: int) -> list[C
         for position, arm, role in rows:
             pages = [_page(client, path) for path in ("/", f"/read?round={round_id}", "/_stcore/host-config", "/_stcore/health")]
             with Tab(server.url, cookie, query=f"round={round_id}") as tab:
-                cases.append(Case(Place(round_id, position, len(rows)), arm, role, decoded(tab.run().messages), followed, pages))
-                _answer(tab, f"{round_id}-{position}")
-                followed = decoded(tab.run().messages)
-    assert "Round read through" in str(followed)
+                entered = decoded(tab.run().messages)
+            cases.append(Case(Place(round_id, position, len(rows)), arm, role, entered, followed, pages, [_pdf(client, round_id, position)]))
+            followed = [_answered(client, f"{round_id}-{position}")]
+    assert followed
+    assert followed[0]["json"] == {"done": True, "notice": None}
     return cases
+
+
+def _answered(client: httpx.Client, place: str) -> dict[str, Any]:
+    """What the server says to an answer: the next case."""
+    answer = client.post("/answer", json={"place": place, "answer": GOOD_ANSWER.as_dict(), "viewing": {}})
+    headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
+    return {"status": answer.status_code, "headers": headers, "json": answer.json()}
 
 
 def _page(client: httpx.Client, path: str) -> dict[str, Any]:
@@ -180,12 +191,16 @@ def _page(client: httpx.Client, path: str) -> dict[str, Any]:
     return {"path": path, "status": answer.status_code, "headers": headers, "cookies": cookies, "body": answer.text}
 
 
-def _answer(tab: Tab, place: str) -> None:
-    tab.answer(f"realism-{place}", string_array_value=["possibly synthetic"])
-    tab.answer(f"rhythm-{place}", string_array_value=["unsure"])
-    for item in MORPHOLOGY_ITEMS:
-        tab.answer(f"{item.lower().replace(' ', '-')}-{place}", string_value="plausible")
-    tab.click(f"submit-{place}")
+def _pdf(client: httpx.Client, round_id: int, position: int) -> dict[str, Any]:
+    """Every number that follows from the samples as N, the case's code, of which a PDF is the one place, as CODE."""
+    answer = client.get(f"/strip.pdf?round={round_id}&case={position}")
+    assert answer.status_code == 200, answer.text
+    [code] = re.findall(r'inline; filename="case-([0-9a-f]{16})\.pdf"', answer.headers["content-disposition"])
+    headers = {name: value.replace(code, "CODE") for name, value in answer.headers.items() if name not in ("date", "content-length")}
+    drawn = re.sub(rb"(?s)stream\n(.*?)endstream", lambda found: zlib.decompress(base64.a85decode(b"<~" + found[1], adobe=True)), answer.content)
+    plain = re.sub(r"<[0-9a-f]{32}>", "<HASH>", drawn.decode("latin-1").replace(code, "CODE"))
+    body = re.sub(r"-?\d+(\.\d+)?", "N", plain)
+    return {"status": answer.status_code, "headers": headers, "body": body}
 
 
 WORDS = (
@@ -218,10 +233,10 @@ def _secrets(db: Database) -> dict[str, str]:
 def test_the_round_has_both_arms_and_repeats(reading: Reading) -> None:
     assert [len(reading.of(arm)) >= 6 for arm in ("real", "synthetic")] == [True, True]
     assert sorted({case.role for case in reading.cases}) == ["repeat", "scored"]
-    assert len({payload(case.entered)[0] for case in reading.cases}) == PLAN.cases - 2  # the strips did cross the wire, each its own
+    assert len({payload(case.entered) for case in reading.cases}) == PLAN.cases - 2  # the strips did cross the wire, each its own
 
 
-@pytest.mark.parametrize("way", ["entered", "followed", "http"])
+@pytest.mark.parametrize("way", ["entered", "followed", "http", "pdf"])
 def test_real_and_synthetic_cases_differ_in_nothing_but_the_samples(reading: Reading, way: str) -> None:
     cases = [case for case in reading.cases if getattr(case, way) is not None]
     first = next(case for case in cases if case.arm == "real")
@@ -229,7 +244,7 @@ def test_real_and_synthetic_cases_differ_in_nothing_but_the_samples(reading: Rea
         assert differences(getattr(first, way), getattr(case, way), first.place, case.place) == [], f"{case.arm}, {case.role}, {case.place}"
 
 
-@pytest.mark.parametrize("way", ["entered", "followed", "http"])
+@pytest.mark.parametrize("way", ["entered", "followed", "http", "pdf"])
 def test_nothing_of_the_truth_is_told(reading: Reading, way: str) -> None:
     allowed = set() if reading.real else {"the word arm", "the word real", "the word simulated"}  # what every screen of a demo says of itself
     for case in reading.cases:
@@ -237,96 +252,74 @@ def test_nothing_of_the_truth_is_told(reading: Reading, way: str) -> None:
 
 
 def test_no_address_leads_to_anything_of_a_case(reading: Reading) -> None:
-    """Strips and their paper travel in the messages: no file to fetch, whose name or headers could differ."""
+    """Strips travel in the messages, their paper is drawn by the browser: no file to fetch, whose name or headers could differ."""
     for case in reading.cases:
         for path, value in leaves([case.entered, case.followed]):
-            if isinstance(value, str) and not path.endswith(".source"):
+            if isinstance(value, str) and not path.endswith(("_content", "-policy")):
                 assert "/media/" not in value
                 assert "http" not in value.lower().replace("httponly", ""), path
-            elif isinstance(value, str):
-                assert value.startswith("data:image/svg+xml;base64,")
 
 
-def test_samples_have_the_same_grid_and_the_same_identities_in_both_arms(reading: Reading) -> None:
+def test_the_script_of_the_desk_is_the_same_for_everybody(reading: Reading) -> None:
     for case in reading.cases:
-        names, leads = zip(*traces(case.entered), strict=True)
-        assert names == (("i2", 1250),) * 12 + (("i2", 5000),)
-        stored = [
-            lead[::5].astype(int) - round(baseline * UV_PER_MM) for lead, baseline in zip(leads, np.repeat(BASELINES_MM, (4, 4, 4, 1)), strict=True)
-        ]
-        one, v1, two, three, rhythm_strip = stored[0], stored[2], stored[4], stored[8], stored[12]
-        for lead in (one, v1, two, three, rhythm_strip):
-            assert not np.any(lead % 5)  # 5 microvolts a count: no finer grid gives an arm away
-            assert np.ptp(lead) > 50
-        assert np.array_equal(one + three, two)  # Einthoven, to the microvolt
-        assert np.array_equal(rhythm_strip[:250], two)
+        assert element(case.entered)["js_content"] == script()
 
 
-def payload(sent: Sent) -> list[str]:
-    return [value for path, value in leaves(sent) if path.endswith(".bdata")]
+def test_samples_have_the_same_grid_and_the_same_length_in_both_arms(reading: Reading) -> None:
+    for case in reading.cases:
+        counts = np.frombuffer(base64.b64decode(payload(case.entered)), dtype="<i2").reshape(8, 1000)  # 5 microvolts each: no finer grid
+        assert np.all(np.ptp(counts, axis=1) > 10)
+        assert np.all(np.abs(np.median(counts, axis=1)) <= 1)
 
 
-def traces(sent: Sent) -> list[tuple[tuple[str, int], NDArray[np.int16]]]:
-    kinds = [value for path, value in leaves(sent) if path.endswith(".dtype")]
-    arrays = [np.frombuffer(base64.b64decode(text), dtype="<i2") for text in payload(sent)]
-    return [((kind, len(array)), array) for kind, array in zip(kinds, arrays, strict=True)]
+def payload(sent: Sent) -> str:
+    [samples] = [value for path, value in leaves(sent) if path.endswith(".counts")]
+    assert isinstance(samples, str)
+    return samples
 
 
 # ---- the test of the test: leaks that must be found ----
 
 
-def element(sent: Sent, kind: str) -> dict[str, Any]:
+def element(sent: Sent) -> dict[str, Any]:
     drawn = [message["delta"].get("new_element", {}) for message in sent if "delta" in message]
-    [found] = [one[kind] for one in drawn if kind in one]
+    [found] = [one["bidi_component"] for one in drawn if "bidi_component" in one]
     return found
 
 
-def spec(sent: Sent) -> dict[str, Any]:
-    return element(sent, "plotly_chart")
-
-
-def progress(sent: Sent) -> dict[str, Any]:
-    return element(sent, "progress")
-
-
-def trace(sent: Sent) -> dict[str, Any]:
-    found: dict[str, Any] = spec(sent)["spec"]["data"][-1]
+def data(sent: Sent) -> dict[str, Any]:
+    one = element(sent)
+    found: dict[str, Any] = one["json"] if isinstance(one.get("json"), dict) else one["mixed"]["json"]
     return found
-
-
-def as_float64(sent: Sent) -> None:
-    y = trace(sent)["y"]
-    y["dtype"], y["bdata"] = "f8", base64.b64encode(np.frombuffer(base64.b64decode(y["bdata"]), "<i2").astype("<f8").tobytes()).decode()
-
-
-def as_a_list(sent: Sent) -> None:
-    y = trace(sent)["y"]
-    trace(sent)["y"] = np.frombuffer(base64.b64decode(y["bdata"]), "<i2").tolist()
 
 
 def one_sample_less(sent: Sent) -> None:
-    y = trace(sent)["y"]
-    y["bdata"] = base64.b64encode(base64.b64decode(y["bdata"])[:-2]).decode()
+    data(sent)["counts"] = base64.b64encode(base64.b64decode(data(sent)["counts"])[:-2]).decode()
+
+
+def as_float64(sent: Sent) -> None:
+    counts = np.frombuffer(base64.b64decode(data(sent)["counts"]), "<i2")
+    data(sent)["counts"] = base64.b64encode(counts.astype("<f8").tobytes()).decode()
+
+
+def as_a_list(sent: Sent) -> None:
+    data(sent)["counts"] = np.frombuffer(base64.b64decode(data(sent)["counts"]), "<i2").tolist()
 
 
 LEAKS: dict[str, Callable[[Sent], object]] = {
     "samples in another kind": as_float64,
     "samples as a list": as_a_list,
     "a sample less": one_sample_less,
-    "a name for the trace": lambda sent: trace(sent).update(name="00042_lr"),
-    "hidden data of a point": lambda sent: trace(sent).update(customdata=[1]),
-    "a figure's meta": lambda sent: spec(sent)["spec"]["layout"].update(meta={"n": 1}),
-    "an integer where a float was": lambda sent: trace(sent).update(x0=0 if isinstance(trace(sent)["x0"], float) else 0.0),
-    "a step a little longer": lambda sent: trace(sent).update(dx=trace(sent)["dx"] + 1e-9),
-    "another range": lambda sent: spec(sent)["spec"]["layout"]["yaxis"].update(range=[0, 12001]),
-    "a trace more": lambda sent: spec(sent)["spec"]["data"].append({"type": "scatter"}),
-    "traces in another order": lambda sent: spec(sent)["spec"]["data"].reverse(),
-    "other words for the blind": lambda sent: spec(sent).update(alt=spec(sent)["alt"] + " "),
-    "a hash in the alt text": lambda sent: spec(sent).update(alt=spec(sent)["alt"] + "0123456789abcdef" * 2),
-    "the arm in a key": lambda sent: spec(sent).update(id=spec(sent)["id"] + "-s"),
-    "a wrong progress": lambda sent: next(m for m in sent if "progress" in str(m))["delta"]["new_element"].update(
-        progress={"value": 101, "text": ""}
-    ),
+    "a name for the strip": lambda sent: data(sent).update(name="00042_lr"),
+    "a lesson": lambda sent: data(sent).update(lesson={"lines": [], "next": "Next case"}),
+    "an earlier answer": lambda sent: data(sent).update(given={"realism": 2}),
+    "a question more": lambda sent: data(sent).update(questions=[*data(sent)["questions"], "quality"]),
+    "other words for the blind": lambda sent: data(sent).update(title=data(sent)["title"] + " "),
+    "a hash in the title": lambda sent: data(sent).update(title=data(sent)["title"] + "0123456789abcdef" * 2),
+    "a place of another kind": lambda sent: data(sent).update(place=data(sent)["place"] + "s"),
+    "the arm in a key": lambda sent: element(sent).update(id=element(sent)["id"] + "-s"),
+    "another script": lambda sent: element(sent).update(js_content=element(sent)["js_content"] + ";"),
+    "a wrong progress": lambda sent: data(sent).update(done=data(sent)["done"] + 1),
     "a message more": lambda sent: sent.append({"heartbeat_ack": True}),
     "a message less": lambda sent: sent.pop(),
 }

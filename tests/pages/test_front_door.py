@@ -256,6 +256,31 @@ def test_a_form_without_its_csrf_token_is_refused(house: House, path: str, field
         assert COOKIE not in client.cookies
 
 
+ANSWER = {"place": "1-1", "answer": {"realism": 1}}
+
+
+def test_an_answer_needs_a_sign_in_and_a_page_of_ours(house: House) -> None:
+    with httpx.Client(base_url=house.url) as client:
+        assert client.post("/answer", json=ANSWER).status_code == 401
+        client.cookies.set(COOKIE, house.cookies["reader"])
+        assert client.post("/answer", json=ANSWER, headers={"Origin": "http://evil.example"}).status_code == 403
+        assert client.post("/answer", content=b"x" * 70_000).status_code == 413
+        for content in (b"not JSON", b"[]", b"\xff"):
+            assert client.post("/answer", content=content).json() == {"problem": "The answer came damaged. Submit it again."}
+        assert set(client.post("/answer", json=ANSWER).json()) == {"problem"}
+        client.cookies.set(COOKIE, house.cookies["coordinator"])
+        assert "may not" in client.post("/answer", json=ANSWER).json()["problem"]
+
+
+def test_a_strip_on_paper_needs_a_sign_in_and_a_round_of_ones_own(house: House) -> None:
+    with httpx.Client(base_url=house.url) as client:
+        assert client.get("/strip.pdf?round=1&case=1").status_code == 401
+        client.cookies.set(COOKIE, house.cookies["reader"])
+        for query in ("round=1&case=1", "round=x&case=1", "", "round=1&case=1&speed=fast"):
+            answer = client.get(f"/strip.pdf?{query}")
+            assert (answer.status_code, answer.headers["content-type"]) == (400, "text/plain; charset=utf-8")
+
+
 def test_a_form_too_long_is_refused(house: House) -> None:
     with browser(house.url) as client:
         assert post_form(client, "/sign-in", username="reader", password="x" * 20_000).status_code == 413

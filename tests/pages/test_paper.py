@@ -127,7 +127,7 @@ def rows(figure: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 def test_each_of_the_twelve_leads_is_named_once_and_ii_again() -> None:
     layout = paper.figure(STILL)["layout"]
-    names = [re.sub("<.*?>", "", one["text"]) for one in layout["annotations"] if one["text"] != paper.FOOTER]
+    names = [re.sub("<.*?>", "", one["text"]) for one in layout["annotations"] if one["text"] != paper.SHEET.footer]
     assert sorted(names) == sorted([*LEADS, "II"])
 
 
@@ -138,7 +138,7 @@ def test_a_name_stands_above_its_own_lead(seed: int, largest: int) -> None:
     counts = strip_of(seed, largest)
     figure = paper.figure(counts)
     drawn = [one for row in rows(figure) for one in row]
-    names = [one for one in figure["layout"]["annotations"] if one["text"] != paper.FOOTER]
+    names = [one for one in figure["layout"]["annotations"] if one["text"] != paper.SHEET.footer]
     mv = millivolts(counts)
     assert len(names) == len(drawn) == 13
     for trace, row in zip(drawn, [row for row in range(ROWS) for _ in range(4)][:13], strict=True):
@@ -173,8 +173,8 @@ def test_a_trace_is_band_limited_between_its_samples() -> None:
 
 def test_the_footer_says_what_was_done_to_the_signal() -> None:
     layout = paper.figure(STILL)["layout"]
-    assert layout["annotations"][-1]["text"] == paper.FOOTER == "25 mm/s   10 mm/mV   0.5-40 Hz"
-    low, high = (float(edge) for edge in re.findall(r"([\d.]+)-([\d.]+) Hz", paper.FOOTER)[0])
+    assert layout["annotations"][-1]["text"] == paper.SHEET.footer == "25 mm/s   10 mm/mV   0.5-40 Hz"
+    low, high = (float(edge) for edge in re.findall(r"([\d.]+)-([\d.]+) Hz", paper.SHEET.footer)[0])
     inside, outside = (2.0, 10.0, high - 5), (low / 5, high + 5)
     t = np.arange(SAMPLES) / RATE
     waves = sum(np.sin(2 * np.pi * hertz * t) for hertz in (*inside, *outside))  # of 1 mV each

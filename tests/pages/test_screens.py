@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
+from generator.strip import to_bytes
 from pages import access
-from pages.reading import ELSEWHERE
+from storage import strips
 from storage.database import Database
 from storage.tables import Job, Judgement
-from study import reading, unblinding
-from study.protocol import CUES, MORPHOLOGY_ITEMS, PURPOSE_BLIND, Protocol
+from study import jobs, practice, reading, signing, unblinding
+from study.practice_round import PracticePlan, open_practice
+from study.protocol import Protocol
+from study.round_plan import RoundPlan
 from study.studies import create_study
 from tests import world
-from tests.pages.visiting import SECONDS, Visit, by_label, shown
-from tests.world import World
+from tests.pages.visiting import SECONDS, Visit, by_label, on_desk, shown
+from tests.study.hospital import Drawer
+from tests.world import GOOD_ANSWER, World, beats
 
 CONDUCT = {"coordinator", "researcher"}
 ALLOWED = {  # screen -> who of the world may enter it
@@ -31,17 +37,6 @@ ALLOWED = {  # screen -> who of the world may enter it
     "people": {"coordinator"},
 }
 HOSTILE = '![x](http://evil.example/p.png) <img src="http://evil.example/q.png"> [link](http://evil.example) $x$ :red[y]'
-
-
-def fill(test: AppTest, place: str, *, realism: int | None = 5, rhythm: str | None = "AF", skip: tuple[str, ...] = ()) -> None:
-    """Answers a case's form; not what is None or named in skip."""
-    if realism:
-        test.segmented_control(key=f"realism-{place}").set_value(realism)
-    if rhythm:
-        test.segmented_control(key=f"rhythm-{place}").set_value(rhythm)
-    for item in MORPHOLOGY_ITEMS:
-        if item not in skip:
-            test.radio(key=f"{item.lower().replace(' ', '-')}-{place}").set_value("plausible")
 
 
 def stored(db: Database) -> list[Judgement]:
@@ -85,7 +80,9 @@ def test_a_session_bound_to_one_person_shows_nothing_to_anothers_cookie(visit: V
     assert [one.value for one in test.header] == ["You are signed out"]
 
 
-@pytest.mark.parametrize("module", ["access", "charts", "front_door", "paper", "progress", "screens", "sheet", "words", *ALLOWED])
+@pytest.mark.parametrize(
+    "module", ["access", "charts", "front_door", "opening", "orders", "paper", "progress", "screens", "sheet", "words", *ALLOWED]
+)
 def test_a_module_of_pages_shows_nothing_when_it_is_run_as_a_page(visit: Visit, module: str) -> None:
     test = AppTest.from_file(str(Path(access.__file__).with_name(f"{module}.py")), default_timeout=SECONDS).run()
     assert not test.exception
@@ -100,14 +97,9 @@ def test_a_click_after_signing_out_stores_nothing(visit: Visit, db: Database, th
     def away() -> None:
         visit.token = visit.world.tokens["other"] if then == "somebody else" else None
 
-    reads, conducts = visit.reads(), visit.as_("coordinator", "studies", study=visit.world.study_id)
+    conducts = visit.as_("coordinator", "studies", study=visit.world.study_id)
     draws = visit.as_("researcher", "gallery")
-    fill(reads, "1-1")
     away()
-    reads.button(key="submit-1-1").click().run()
-    assert stored(db) == []
-    assert [one.value for one in reads.header] == ["You are signed out"]
-
     by_label(conducts, "Open the round").click().run()
     by_label(draws, "Draw").click().run()
     with db.read() as session:
@@ -123,165 +115,6 @@ def test_words_of_people_load_nothing_and_link_nowhere(visit: Visit, db: Databas
         assert not test.exception
         for element in (*test.markdown, *test.caption, *test.html, *test.info, *test.error):
             assert "evil" not in str(getattr(element, "value", None) or element.proto.body)
-
-
-# ---- reading ----
-
-
-def test_a_reader_enters_a_round_from_the_list(visit: Visit) -> None:
-    test = visit.as_("reader", "reading")
-    assert "Round 1" in shown(test)
-    assert "Sinus rhythm and AF" in shown(test)
-    test.button(key=f"read-{visit.world.round_id}").click().run()
-    assert "Case 1 of 6" in shown(test)
-    assert str(visit.world.round_id) in test.query_params["round"]  # kept over a reload
-
-
-def test_a_submitted_answer_is_what_is_stored(visit: Visit, db: Database) -> None:
-    before = datetime.now(UTC)
-    test = visit.reads()
-    fill(test, "1-1", realism=4, rhythm="NSR")
-    test.radio(key="t-wave-1-1").set_value("implausible")
-    test.pills(key="cues-1-1").set_value(["beats too much alike", "other (see comment)"])
-    test.text_area(key="comment-1-1").set_value("  the same beat, twelve times  ")
-    test.button(key="submit-1-1").click().run()
-    [judgement] = stored(db)
-    assert (judgement.realism, judgement.rhythm, judgement.revision) == (4, "NSR", 1)
-    assert judgement.morphology == {**dict.fromkeys(MORPHOLOGY_ITEMS, "plausible"), "T wave": "implausible"}
-    assert judgement.cues == ["beats too much alike", "other (see comment)"]
-    assert judgement.comment == "the same beat, twelve times"
-    assert judgement.reader_id == visit.world.people["reader"].id
-    assert before <= judgement.shown_at <= judgement.submitted_at <= datetime.now(UTC)
-
-
-def test_an_incomplete_answer_is_not_stored_and_says_what_is_missing(visit: Visit, db: Database) -> None:
-    test = visit.reads()
-    fill(test, "1-1", rhythm=None, skip=("P wave", "QT interval"))
-    test.text_area(key="comment-1-1").set_value("keep me")
-    test.pills(key="cues-1-1").set_value(["amplitudes implausible"])
-    test.button(key="submit-1-1").click().run()
-    assert stored(db) == []
-    assert "Not submitted yet. Still to answer: rhythm, P wave, QT interval." in shown(test)
-    assert "Case 1 of 6" in shown(test)
-    assert test.segmented_control(key="realism-1-1").value == 5
-    assert test.radio(key="st-segment-1-1").value == "plausible"
-    assert test.text_area(key="comment-1-1").value == "keep me"
-    assert test.pills(key="cues-1-1").value == ["amplitudes implausible"]
-
-    fill(test, "1-1")
-    test.button(key="submit-1-1").click().run()
-    assert [judgement.comment for judgement in stored(db)] == ["keep me"]
-    assert "Still to answer" not in shown(test)
-
-
-def test_nothing_is_chosen_beforehand_not_even_after_a_case(visit: Visit) -> None:
-    test = visit.reads()
-    for place in ("1-1", "1-2"):
-        assert [one.value for one in test.segmented_control] == [None, None]
-        assert [one.value for one in test.radio] == [None] * len(MORPHOLOGY_ITEMS)
-        assert [one.value for one in test.pills] == [[]]
-        assert [one.value for one in test.text_area] == [""]
-        fill(test, place)
-        test.text_area(key=f"comment-{place}").set_value("mine")
-        test.button(key=f"submit-{place}").click().run()
-
-
-def test_the_place_is_in_the_database_not_in_the_session(visit: Visit) -> None:
-    for position in (1, 2, 3):
-        test = visit.reads()
-        assert f"Case {position} of 6" in shown(test)
-        fill(test, f"1-{position}")
-        test.button(key=f"submit-1-{position}").click().run()
-        assert f"Case {position + 1} of 6" in shown(test)
-    assert "Case 1 of 6" in shown(visit.reads("other"))  # each reader has a place of their own
-
-
-def test_leaving_goes_back_to_the_list_and_keeps_the_place(visit: Visit) -> None:
-    test = visit.reads()
-    fill(test, "1-1")
-    test.button(key="submit-1-1").click().run()
-    test.button(key="leave").click().run()
-    assert "1 of 6 cases read" in str([bar.proto.text for bar in test.get("progress")])
-    assert test.button(key="read-1").label == "Continue"
-    test.button(key="read-1").click().run()
-    assert "Case 2 of 6" in shown(test)
-
-
-def test_a_second_window_at_the_same_case_stores_nothing_twice(visit: Visit, db: Database) -> None:
-    one, other = visit.reads(), visit.reads()
-    for test, realism in ((one, 2), (other, 6)):
-        fill(test, "1-1", realism=realism)
-        test.button(key="submit-1-1").click().run()
-        assert not test.error
-        assert "Case 2 of 6" in shown(test)
-    assert [judgement.realism for judgement in stored(db)] == [2]
-    assert [warning.value for warning in other.warning] == [ELSEWHERE]  # and the window whose answer counts says nothing
-    assert not one.warning
-    assert not other.run().warning
-
-
-def test_a_cue_that_points_to_the_comment_needs_one(visit: Visit, db: Database) -> None:
-    test = visit.reads()
-    fill(test, "1-1", realism=5)
-    test.pills(key="cues-1-1").set_value([CUES[-1]])
-    test.button(key="submit-1-1").click().run()
-    assert "the comment that your cue refers to" in test.warning[0].value
-    assert not stored(db)
-    test.text_area(key="comment-1-1").set_value("mirror image of case 3")
-    test.button(key="submit-1-1").click().run()
-    assert [judgement.comment for judgement in stored(db)] == ["mirror image of case 3"]
-
-
-def test_a_stale_window_cannot_answer_for_a_case_it_does_not_show(visit: Visit, db: Database) -> None:
-    """The window shows case 1 while cases 1 and 2 are read in another: its Submit answers neither case 2 nor 3."""
-    stale = visit.reads()
-    fill(stale, "1-1", realism=6)
-    ahead = visit.reads()
-    for position in (1, 2):
-        fill(ahead, f"1-{position}", realism=1)
-        ahead.button(key=f"submit-1-{position}").click().run()
-    stale.button(key="submit-1-1").click().run()
-    assert [judgement.realism for judgement in stored(db)] == [1, 1]
-    assert "Case 3 of 6" in shown(stale)
-
-
-def test_the_end_of_a_round(visit: Visit, db: Database) -> None:
-    reader = visit.world.people["reader"]
-    for _ in range(6):
-        case = reading.next_case(db, reader, visit.world.round_id)
-        assert case is not None
-        reading.submit(db, reader, case.code, world.GOOD_ANSWER, datetime.now(UTC))
-    assert "Every case of this round has your answer. Thank you." in shown(visit.reads())
-    listed = visit.as_("reader", "reading")
-    assert "Read through. Thank you." in shown(listed)
-    assert not listed.button
-
-
-def test_an_unblinded_round_is_closed(visit: Visit) -> None:
-    unblind(visit.world)
-    test = visit.reads()
-    assert "no more judgements are taken" in shown(test)
-    assert not test.get("plotly_chart")
-    assert "There is nothing to read for you now." in shown(visit.as_("reader", "reading"))
-
-
-def test_a_round_of_others_is_closed(visit: Visit) -> None:
-    for number in (visit.world.round_id + 7, 0):
-        test = visit.as_("reader", "reading", round=number)
-        assert not test.exception
-        assert len(test.error) == 1
-        assert not test.get("plotly_chart")
-    assert "Rounds to read" in shown(visit.as_("reader", "reading", round="1; DROP TABLE strip"))
-
-
-def test_a_purpose_blind_study_asks_for_the_rhythm_first(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    visit = Visit(world.make(db, question_order=PURPOSE_BLIND))
-    monkeypatch.setattr(access, "sign_in_token", lambda: visit.token)
-    assert [one.label for one in visit.reads().segmented_control] == ["Rhythm", "Recorded from a patient, or synthetic?"]
-
-
-def test_the_usual_order_asks_for_real_or_synthetic_first(visit: Visit) -> None:
-    assert [one.label for one in visit.reads().segmented_control] == ["Recorded from a patient, or synthetic?", "Rhythm"]
 
 
 # ---- before and after unblinding ----
@@ -300,9 +133,8 @@ def unblind(made: World) -> None:
 @pytest.mark.parametrize("who", sorted(CONDUCT))
 def test_before_unblinding_the_results_screen_shows_no_figure(visit: Visit, who: str) -> None:
     for position in (1, 2):
-        test = visit.reads()
-        fill(test, f"1-{position}")
-        test.button(key=f"submit-1-{position}").click().run()
+        assert on_desk(visit.reads())["place"] == f"1-{position}"
+        visit.submits()
     results = visit.as_(who, "results")
     assert not results.exception
     assert "This study is blind." in shown(results)
@@ -313,9 +145,7 @@ def test_before_unblinding_the_results_screen_shows_no_figure(visit: Visit, who:
 
 @pytest.mark.parametrize("who", sorted(CONDUCT))
 def test_before_unblinding_the_studies_screen_shows_how_far_and_not_how_well(visit: Visit, who: str) -> None:
-    test = visit.reads()
-    fill(test, "1-1", realism=6)
-    test.button(key="submit-1-1").click().run()
+    visit.submits(replace(world.GOOD_ANSWER, realism=6))
     study = visit.as_(who, "studies", study=visit.world.study_id)
     assert not study.exception
     everything = shown(study) + "".join(frame.value.to_csv() for frame in study.dataframe)
@@ -326,10 +156,84 @@ def test_before_unblinding_the_studies_screen_shows_how_far_and_not_how_well(vis
     assert progress.set_index("Reader")["Read"].to_dict() == {"Dr. Ada Lindqvist": 1, "Dr. Ben Okafor": 0}
 
 
+def studies_screen(visit: Visit) -> AppTest:
+    return visit.as_("coordinator", "studies", study=visit.world.study_id)
+
+
+def test_what_a_plan_comes_to_is_said_while_it_is_made(visit: Visit) -> None:
+    test = studies_screen(visit)
+    assert "Each reader reads 24 cases: 22 scored, 2 repeated" in shown(test)
+    test.number_input(key="plan-cases").set_value(44).run()
+    assert "Each reader reads 44 cases: 40 scored, 4 repeated" in shown(test)
+    test.toggle(key="plan-rotate").set_value(True).run()
+    test.number_input(key="plan-controls").set_value(1).run()
+    assert "8 scored that all read, 30 scored of a pool of 30, each read by 2, 4 repeated, 2 controls" in shown(test)
+    test.number_input(key="plan-readings").set_value(1).run()
+    assert "30 scored of a pool of 60, each read by 1" in shown(test)
+    test.number_input(key="plan-anchors").set_value(100).run()
+    assert "anchors: 100 is out of range" in shown(test)
+
+
+def test_an_opened_plan_is_what_was_shown(visit: Visit, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(jobs, "ask", lambda _db, _person, kind, what: asked.append({"kind": kind, **what}))
+    test = studies_screen(visit)
+    test.toggle(key="plan-rotate").set_value(True).run()
+    test.number_input(key="plan-anchors").set_value(6)
+    test.slider(key="plan-earlier").set_value(10)
+    test.number_input(key="plan-seed").set_value(77)
+    by_label(test, "Open the round").click().run()
+    by_label(test, "Open the practice").click().run()
+    plan = RoundPlan(anchors=6, readings=2, earlier_repeats=0.1, seed=77, washout_days=14)
+    assert asked == [
+        {"kind": "round", "study_id": visit.world.study_id, "plan": plan.as_dict()},
+        {"kind": "practice", "study_id": visit.world.study_id, "plan": PracticePlan().as_dict()},
+    ]
+
+
+def test_the_studies_screen_says_who_signed_and_who_practised(visit: Visit, db: Database) -> None:
+    world = visit.world
+    coordinator, reader = world.people["coordinator"], world.people["reader"]
+    with db.write() as session:
+        for seed in (5, 6):
+            for rhythm in ("NSR", "AF"):
+                new = strips.NewRecording(
+                    to_bytes(beats(100 * seed + len(rhythm))), rhythm, "simulator", f"p{seed}{rhythm}", f"q{seed}{rhythm}", 100.0
+                )
+                strips.add_recording(session, replace(new, stand_in=True))
+    round_id = open_practice(db, coordinator, world.study_id, PracticePlan(cases=4, pass_mark=0.5), Drawer())
+    while case := practice.next_case(db, reader, round_id, 1):
+        practice.submit(db, reader, case.code, round_id, 1, GOOD_ANSWER)
+    while case_ := reading.next_case(db, reader, world.round_id):
+        reading.submit(db, reader, case_.code, GOOD_ANSWER, datetime.now(UTC))
+    signing.sign(db, reader, world.round_id, "")
+    test = studies_screen(visit)
+    assert not test.exception
+    frames = [frame.value for frame in test.dataframe]
+    [progress] = [frame for frame in frames if "Rounds signed" in frame.columns]
+    assert progress.set_index("Reader")["Rounds signed"].to_dict() == {"Dr. Ada Lindqvist": "1 of 1", "Dr. Ben Okafor": "0 of 1"}
+    [signed] = [frame for frame in frames if "Signed" in frame.columns]
+    assert [bool(moment) for moment in signed["Signed"]] == [False, True]  # in order of site
+    [practised] = [frame for frame in frames if "Passed" in frame.columns]
+    assert practised.set_index("Reader")["Passed"].to_dict() == {"Dr. Ada Lindqvist": True, "Dr. Ben Okafor": False}
+    assert "Readers pass with 50% of the rhythms right." in shown(test)
+
+
+def test_order_diagnostics_are_computed_when_asked_for_and_know_no_arm(visit: Visit) -> None:
+    test = studies_screen(visit)
+    before = len(test.dataframe)
+    test.toggle(key="order-diagnostics").set_value(True).run()
+    assert not test.exception
+    frames = [frame.value for frame in test.dataframe]
+    assert len(frames) == before + 3
+    [labels] = [frame for frame in frames if "Runs" in frame.columns]
+    assert set(labels["Label"]) == {"AF"}
+    assert not any("Arm" in frame.columns for frame in frames)
+    assert "Wald & Wolfowitz" in shown(test)
+
+
 def test_unblinding_takes_two_people(visit: Visit) -> None:
-    reads = visit.reads()
-    fill(reads, "1-1")
-    reads.button(key="submit-1-1").click().run()
+    visit.submits()
     asking = visit.as_("coordinator", "studies", study=visit.world.study_id)
     asking.text_input(key="unblinding-reason").set_value("a test")
     by_label(asking, "Ask for unblinding").click().run()

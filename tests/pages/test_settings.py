@@ -28,7 +28,7 @@ RELIED_ON = {
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
     "browser.gatherUsageStats": False,
-    "theme.base": "light",
+    "theme.base": None,  # light or dark, as the system says
 }
 
 

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages import access
-from tests.world import World
+from pages import access, cases, desk
+from study.answers import Answer
+from tests.world import GOOD_ANSWER, World
 
 SECONDS = 60  # for one run
+_ON_DESK, _SENT = "on desk", "sent from desk"
+
+
+def without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest runs no scripts of a browser: here the desk is a button for each event, and `on_desk` what it was given."""
+
+    def plain(data: dict[str, Any], **on_event: Callable[[], None]) -> None:
+        st.session_state[_ON_DESK] = data
+        st.text(" ".join(str(data[name]) for name in ("title", "study", "demo")))
+        for event, callback in on_event.items():
+            st.button(event, key=f"desk-{event}", on_click=callback)
+
+    monkeypatch.setattr(desk, "desk", plain)
+    monkeypatch.setattr(desk, "sent", lambda event: st.session_state[_SENT])
+
+
+def on_desk(test: AppTest) -> dict[str, Any]:
+    """What the browser would have got for the case."""
+    data: dict[str, Any] = test.session_state[_ON_DESK]
+    return data
+
+
+def send(test: AppTest, event: str, value: Any) -> AppTest:
+    """What the browser sends, and the run after it."""
+    test.session_state[_SENT] = value
+    return test.button(key=f"desk-{event}").click().run()
 
 
 @dataclass
@@ -30,6 +60,12 @@ class Visit:
 
     def reads(self, who: str = "reader") -> AppTest:
         return self.as_(who, "reading", round=self.world.round_id)
+
+    def submits(self, answer: Answer = GOOD_ANSWER, *, who: str = "reader", place: str | None = None, **more: Any) -> dict[str, Any]:
+        """What the server says to an answer from the desk; without a place, to the case that comes next."""
+        reader = self.world.people[who]
+        place = place or (cases.of_round(self.world.db, reader, self.world.round_id) or {})["place"]
+        return cases.answered(self.world.db, reader, {"place": place, "answer": answer.as_dict(), **more})
 
 
 def shown(test: AppTest) -> str:

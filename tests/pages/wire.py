@@ -17,7 +17,8 @@ from study.protocol import SCALE
 # Random or content hashes: the only texts but the position that may differ. By the field's name, so that a hash anywhere else is found.
 _OPAQUE_FIELDS = re.compile(r"(\.hash|_hash|\.id|_id)$")
 _OPAQUE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
-_SAMPLES = ".bdata"
+_SAMPLES = ".counts"
+_SCRIPT = re.compile(r"\.(js|css|html)_content$")  # of the desk: the same for every case, which `differences` sees to
 _FORM = ("Recorded from a patient, or synthetic?", *SCALE)  # the form's own words, the same for every case
 
 
@@ -51,7 +52,7 @@ def told(sent: Any, secrets: Mapping[str, str]) -> list[str]:
 
     Letters and digits on either side make another word of it: `real` is not in `realism`.
     """
-    text = json.dumps(sent, ensure_ascii=False).lower()
+    text = json.dumps([[path, value] for path, value in leaves(sent) if not _SCRIPT.search(path)], ensure_ascii=False).lower()
     for words in _FORM:
         text = text.replace(json.dumps(words)[1:-1].lower(), "")
     return [what for what, word in secrets.items() if re.search(rf"(?<![a-z0-9]){re.escape(word.lower())}(?![a-z0-9])", text)]
@@ -78,13 +79,20 @@ def _neutral(sent: Sequence[Any], place: Place) -> dict[str, tuple[str, Any]]:
 def _without(path: str, value: Any, place: Place) -> Any:
     if path.endswith(_SAMPLES):
         return f"{len(base64.b64decode(value, validate=True))} bytes"
-    if path.endswith(".progress.value") and value == int(100 * (place.position - 1) / place.total):
-        return "the progress at this position"
+    for name, of_position in {
+        "done": place.position - 1,
+        "before": place.position > 1,
+        "stored.before": place.position,
+        "pdf.case": place.position,
+    }.items():
+        if path.endswith((f".json.{name}", f".case.{name}")) and value == of_position and type(value) is type(of_position):
+            return "as the position says"
     if not isinstance(value, str):
         return value
     if _OPAQUE_FIELDS.search(path):
         value = _OPAQUE.sub("<opaque>", value)
-        value = re.sub(rf"-{place.round_id}-{place.position}$", "-ROUND-POSITION", value)
+    if path.endswith((".json.place", ".case.place")):
+        value = re.sub(rf"^{place.round_id}-{place.position}$", "ROUND-POSITION", value)
     return re.sub(rf"\b([Cc])ase {place.position} of {place.total}\b", r"\1ase POSITION of TOTAL", value)
 
 

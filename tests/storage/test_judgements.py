@@ -79,13 +79,13 @@ def test_a_reader_judges_a_case_once_a_revision(world: Any) -> None:
     with db.read() as session:
         assert [(row.revision, row.realism) for row in judgements.of_study(session, study, every_revision=True)] == [(1, 3), (2, 6)]
         assert [(row.revision, row.realism) for row in judgements.of_study(session, study)] == [(2, 6)]
-        assert judgements.newest(session, cases[1], reader).realism == 6
-        last = judgements.last_shown(session, round_id, reader)
+        assert judgements.newest(session, cases[1], reader, 1).realism == 6
+        last = judgements.shown_again(session, round_id, reader, 1)
         assert last is not None
         assert (last[0].code, last[1].revision) == ("code1", 2)
-        placed = judgements.placed(session, "code1", reader)
-        assert placed == judgements.Placed(cases[1], round_id, "scored", 1, 2)
-        assert judgements.placed(session, "code1", reader + 1) is None
+        placed = judgements.placed(session, "code1", reader, 1)
+        assert placed == judgements.Placed(cases[1], round_id, "scored", 1, 1, 2)
+        assert judgements.placed(session, "code1", reader + 1, 1) is None
         assert stored.progress_of_reader(session, reader) == [stored.Progress(round_id, reader, 1, 3)]
 
 

@@ -19,9 +19,9 @@ from storage import people as stored_people
 from storage import strips
 from storage.database import Database
 from storage.tables import now
+from study.answers import Answer
 from study.people import Person, person_by_id
 from study.protocol import MORPHOLOGY_ITEMS
-from study.reading import Answer
 from study.roles import Role
 from study.rounds import RoundPlan
 

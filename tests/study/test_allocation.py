@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -54,6 +56,69 @@ def test_the_default_round_has_22_scored_cases_and_2_repeats() -> None:
 def test_what_cannot_be_composed_is_refused_by_name(values: tuple[int, float, float, float], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         allocation.composition(*values)
+
+
+@given(
+    st.integers(4, 120),
+    st.floats(0, 0.5),
+    st.floats(0, 0.3),
+    st.integers(0, 4),
+    st.integers(0, 60),
+    st.integers(1, 8),
+    st.integers(1, 8),
+)
+def test_with_anchors_every_reader_reads_as_many_cases_and_the_pool_is_what_that_leaves(
+    cases: int, repeat: float, earlier: float, controls: int, anchors: int, readings: int, readers: int
+) -> None:
+    assume(readings <= readers)
+    try:
+        made = allocation.composition(
+            cases, 0.5, 0.5, repeat, earlier_share=earlier, controls=controls, anchors=anchors, readings=readings, readers=readers
+        )
+    except StudyError:
+        assume(False)
+    each = cases - made.repeats - made.earlier - 2 * controls
+    rotating = sum(made.rotating.values())
+    assert made.anchors == anchors
+    assert rotating == readers * (each - anchors) // readings
+    assert cases - 1 <= made.fewest_cases <= made.cases <= cases
+    assert made.fewest_cases == cases or rotating * readings % readers
+    assert made.pool == cases - each + anchors + rotating
+    for cells, n in ((made.rotating, rotating), ({cell: made.scored[cell] - made.rotating.get(cell, 0) for cell in made.scored}, anchors)):
+        for i, words in enumerate((allocation.ARMS, allocation.RHYTHMS)):
+            assert all(abs(sum(number for cell, number in cells.items() if cell[i] == word) - n / 2) <= 0.5 for word in words)
+        assert all(abs(number - n / 4) <= 1 for number in cells.values())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"controls": -1}, "controls"),
+        ({"controls": 12}, "leave none of 24 cases to score"),
+        ({"controls": True}, "controls"),
+        ({"earlier_share": 0.6}, "earlier_repeats"),
+        ({"readings": 2}, "readings: this counts where"),
+        ({"anchors": 8}, "readings: None is out of range: the study has 4 readers"),
+        ({"anchors": 8, "readings": 5}, "Choose a whole number from 1 to 4"),
+        ({"anchors": 8, "readings": 0}, "readings"),
+        ({"anchors": 23, "readings": 2}, "a reader scores 22 cases"),
+        ({"anchors": -1, "readings": 2}, "anchors"),
+        ({"anchors": 1, "readings": 2}, "Ask for 2 anchors or more"),
+    ],
+)
+def test_what_cannot_rotate_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        allocation.composition(24, 0.5, 0.5, 0.1, **{"readers": 4, **values})
+
+
+def test_the_planner_s_arithmetic() -> None:
+    """24 cases: 2 repeats, 1 pair of controls, 20 scored: 8 anchors, 12 of a pool of 4 * 12 / 2."""
+    made = allocation.composition(24, 0.5, 0.5, 0.1, controls=1, anchors=8, readings=2, readers=4)
+    assert (made.repeats, made.anchors, made.rotating) == (2, 8, dict.fromkeys(made.rotating, 6))
+    assert (made.fewest_cases, made.cases, made.pool) == (24, 24, 2 + 2 + 8 + 24)
+    assert made.number() == 32
+    everybody = allocation.composition(24, 0.5, 0.5, 0.1, anchors=22, readers=4)
+    assert everybody == allocation.composition(24, 0.5, 0.5, 0.1)
 
 
 # ---- which recordings ----
@@ -179,6 +244,47 @@ def test_the_walk_reaches_every_valid_order_alike() -> None:
     valid = 6  # (original, repeat) at (1,3), (2,4) or (1,4), times two orders of the others
     assert len(counts) == valid
     assert max(abs(n - 3000 / valid) for n in counts.values()) < 5 * np.sqrt(3000 / valid)
+
+
+@given(seeds, st.lists(st.integers(1, 8), min_size=4, max_size=4))
+def test_anchors_leave_what_rotates_of_each_cell(seed: int, sizes: list[int]) -> None:
+    cells = [cell for cell, size in zip(CELLS, sizes, strict=True) for _ in range(size)]
+    rotating = {cell: size // 2 for cell, size in zip(CELLS, sizes, strict=True)}
+    anchors = allocation.choose_anchors(cells, rotating, seed)
+    assert [sum(cells[i] == cell for i in anchors) for cell in CELLS] == [size - size // 2 for size in sizes]
+    assert anchors == allocation.choose_anchors(cells, rotating, seed)
+    assert allocation.choose_anchors(cells, {}, seed) == list(range(len(cells)))
+
+
+@given(seeds, st.integers(0, 15), st.integers(0, 15), st.integers(0, 30))
+def test_earlier_cases_are_chosen_once_each_and_by_rhythm(seed: int, nsr: int, af: int, number: int) -> None:
+    rhythms = ["NSR"] * nsr + ["AF"] * af
+    if number > nsr + af:
+        with pytest.raises(StudyError, match=f"earlier_repeats: {number} cases"):
+            allocation.choose_earlier(rhythms, number, seed)
+        return
+    chosen = allocation.choose_earlier(rhythms, number, seed)
+    assert len(chosen) == len(set(chosen)) == number
+    assert abs(sum(rhythms[i] == "AF" for i in chosen) - number * af / max(nsr + af, 1)) < 1
+
+
+def test_the_streams_of_rounds_opened_before_give_what_they_gave() -> None:
+    """Values of the first release: a stored seed must give its round again."""
+    assert allocation.order(8, {7: 0}, 3, 5, 2) == [6, 0, 5, 2, 7, 1, 3, 4]
+    assert allocation.shuffled(8, 5) == [5, 7, 1, 4, 6, 2, 0, 3]
+    assert (allocation.draw_seed(5, "NSR"), allocation.draw_seed(5, "AF"), allocation.gate_seed(5)) == (1171109835, 55676206, 2085364174)
+    assert allocation.choose_repeats([cell for cell in CELLS for _ in range(3)], 4, 5) == [1, 3, 8, 9]
+
+
+@given(seeds)
+def test_the_purposes_of_a_seed_do_not_share_strips(seed: int) -> None:
+    base = allocation.practice_seed(seed)
+    made = [allocation.draw_seed(one, rhythm) for one in (seed, base) for rhythm in allocation.RHYTHMS]
+    made += [allocation.gate_seed(seed), base, *(allocation.control_seed(seed, number) for number in range(3))]
+    assert len(set(made)) == len(made)
+    assert all(0 <= one < 2**31 for one in made)
+    assert set(allocation.some_candidates(30, 12, seed)) <= set(range(30))
+    assert len(allocation.some_candidates(30, 12, seed)) == 12
 
 
 @given(seeds)

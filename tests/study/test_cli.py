@@ -138,18 +138,21 @@ def test_a_study_from_its_first_person_to_its_export(ask: Run, url: str, ward: P
     plan = ask(*opening, "--check")
     assert plan["available"] == {"NSR": 12, "AF": 12}
     assert plan["shares"] == {"synthetic": 0.5, "af": 0.5, "repeat": 0}
+    assert (plan["cases_a_reader"], plan["cases_of_the_round"]) == ([20, 20], 20)
     assert "The leak gate is shut" in fails(*opening, "--seed", 1, "--db", url)  # simulated hearts against drawn ones
     assert ask("study", "show", number)["refused_openings"] == 1
     monkeypatch.setattr(rounds, "leak_gate", open_gate)
     round_id = ask(*opening, "--seed", 2)["round"]
     shown = ask("study", "show", number)
     assert shown["rounds"][0]["cases"] == 20
+    assert {row["label"] for row in shown["order_diagnostics"][0]["labels"]} == {"AF"}
     assert "seed" not in shown["rounds"][0]["plan"]
 
     right = read_all(url, round_id)
     assert "still blind" in fails("results", number, "--db", url)
     assert "still blind" in fails("export", number, "--db", url, "--out", tmp_path)
-    assert ask("unblind", "ask", number, "--as", "cora") == {"study": number, "asked_by": "cora"}
+    assert "0 of 2 signatures" in fails("unblind", "ask", number, "--as", "cora", "--db", url)
+    assert ask("unblind", "ask", number, "--as", "cora", "--reason", "a pilot") == {"study": number, "asked_by": "cora"}
     assert "Another person has to confirm" in fails("unblind", "confirm", number, "--as", "cora", "--db", url)
     assert "Ada (reader) may not" in fails("unblind", "confirm", number, "--as", "ada", "--db", url)
     assert ask("unblind", "confirm", number, "--as", "remy") == {"study": number, "confirmed_by": "remy"}
@@ -163,6 +166,7 @@ def test_a_study_from_its_first_person_to_its_export(ask: Run, url: str, ward: P
     assert "realism" not in only
     assert {row["experiment"] for row in only["utility"] if row["value"] is not None} >= {"TSTR", "TRTS"}
 
+    assert {row["label"] for row in ask("study", "show", number)["order_diagnostics"][0]["labels"]} == {"AF", "synthetic"}
     for command in ("study list", f"study show {number}", f"results {number}"):  # and in words
         status, out, _ = call(*command.split(), "--db", url)
         assert status == 0
@@ -175,6 +179,31 @@ def test_a_study_from_its_first_person_to_its_export(ask: Run, url: str, ward: P
     assert (len(answers), Path(exported["file"]).stat().st_size) == (40, exported["bytes"])
     assert "round refused by the leak gate" in trail
     assert ask("verify")["audit_entries"] > 40
+
+
+def test_a_practice_and_a_round_of_rotating_cases(ask: Run, url: str, ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for username, role in (("adam", "admin"), ("ada", "reader"), ("ben", "reader"), ("cai", "reader")):
+        add(ask, tmp_path, username, role, "South" if username == "cai" else "North")
+    assert ask("import", ward)["imported"] == 24
+    number = ask("study", "create", "Anchors", "--readers", "ada", "ben", "cai", "--min-repeat-distance", 3)["study"]
+    practice = ("round", "practice", number, "--cases", 4, "--steps", 4, "--seed", 3)
+    assert ask(*practice, "--check") == {"cases": {"real NSR": 1, "real AF": 1, "synthetic NSR": 1, "synthetic AF": 1}}
+    opened = ask(*practice, "--pass-mark", 0.5)["practice"]
+    assert "one a study" in fails(*practice, "--db", url)
+    shown = ask("study", "show", number)
+    assert (shown["practice"]["id"], shown["practice"]["plan"]["pass_mark"], shown["rounds"]) == (opened, 0.5, [])
+
+    plan = ("round", "open", number, "--cases", 16, "--repeat-share", 0.1, "--controls", 1, "--anchors", 6, "--readings", 2, "--steps", 4)
+    checked = ask(*plan, "--check")
+    assert (checked["cases_a_reader"], checked["cases_of_the_round"]) == ([16, 16], 2 + 2 + 6 + 9)
+    assert "6 scored that all read" in checked["plan"]
+    monkeypatch.setattr(rounds, "leak_gate", open_gate)
+    ask(*plan, "--seed", 3)
+    shown = ask("study", "show", number)
+    assert [reader["total"] for reader in shown["readers"]] == [16, 16, 16]
+    assert shown["rounds"][0]["plan"]["controls"] == 1
+    for telling in ("seed", "seeds"):
+        assert telling not in shown["practice"]["plan"]
 
 
 def read_all(url: str, round_id: int) -> Callable[[], list[bool]]:

@@ -16,13 +16,15 @@ from storage.people import NewPerson
 from storage.people import add as add_person
 from storage.tables import Base, Judgement, Recording, Round, Truth
 from study import demo
+from study.answers import checked
 from study.demo import PLANTED, SITES, make_demo, simulated_answer
 from study.errors import Cancelled, StudyError
 from study.people import demo_people, person_by_username
-from study.reading import _checked, next_case, rounds_to_read
+from study.practice import QUESTIONS
+from study.reading import next_case, rounds_to_read
 from study.roles import Role
 from study.studies import studies
-from tests.study.hospital import Drawer, just_now, open_gate, shut_gate
+from tests.study.hospital import Drawer, open_gate, shut_gate
 
 
 def rows(db: Database) -> dict[str, int]:
@@ -89,7 +91,7 @@ def test_the_pilot_s_answers_have_the_planted_rates(made: Made) -> None:
         skill = PLANTED[names[name]]
         for arm, right in (("synthetic", skill.sensitivity), ("real", skill.specificity)):
             own = [one for one in given if one.reader_id == reader_id and arms[cases[one.case_id].strip_id].arm == arm]
-            n_right = sum((one.realism >= 4) == (arm == "synthetic") for one in own)
+            n_right = sum(((one.realism or 0) >= 4) == (arm == "synthetic") for one in own)
             assert binom.ppf(0.0005, len(own), right) <= n_right <= binom.ppf(0.9995, len(own), right)
     assert all(1 < (one.submitted_at - one.shown_at).total_seconds() < 300 for one in given)
 
@@ -103,18 +105,18 @@ def test_a_simulated_reader_has_the_planted_skill(username: str) -> None:
         for rhythm in ("NSR", "AF")
     }
     for (arm, rhythm), given in answers.items():
-        called = np.mean([answer.realism >= 4 for answer in given])
+        called = np.mean([(answer.realism or 0) >= 4 for answer in given])
         assert called == pytest.approx(skill.sensitivity if arm == "synthetic" else 1 - skill.specificity, abs=5 * np.sqrt(0.25 / n))
         assert np.mean([answer.rhythm == rhythm for answer in given]) == pytest.approx(skill.rhythm, abs=5 * np.sqrt(0.25 / n))
         assert {answer.realism for answer in given} == {1, 2, 3, 4, 5, 6}
-        assert all(_checked(answer, just_now()).realism == answer.realism for answer in given[:50])
+        assert all(checked(answer, QUESTIONS).realism == answer.realism for answer in given[:50])
 
 
 def test_simulated_readers_agree_more_with_themselves_than_with_others_and_with_both_more_than_chance() -> None:
     skill, n = PLANTED["demo-dev"], 2000  # at chance: agreement comes from the strips alone
 
     def calls(username: str, showing: int) -> np.ndarray:
-        return np.array([simulated_answer(f"{i * 7919:08x}", "real", "AF", username, skill, showing).realism >= 4 for i in range(n)])
+        return np.array([(simulated_answer(f"{i * 7919:08x}", "real", "AF", username, skill, showing).realism or 0) >= 4 for i in range(n)])
 
     first, repeat, other = calls("demo-dev", 0), calls("demo-dev", 1), calls("demo-ada", 0)
     with_itself, with_other = float(np.mean(first == repeat)), float(np.mean(first == other))

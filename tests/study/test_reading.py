@@ -17,11 +17,11 @@ from storage import studies as stored
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import AuditEntry, ReadingCase, Round, Truth, now
-from study import reading, rounds
+from study import reading, round_plan
+from study.answers import Answer
 from study.errors import NotAllowed, StudyError
 from study.people import Person
-from study.protocol import CUES, PURPOSE_BLIND, Protocol
-from study.reading import Answer, answer_hash
+from study.protocol import CUES, REALISM_LAST, Protocol
 from study.rounds import open_round
 from study.studies import create_study, study
 from tests.study.hospital import PLAUSIBLE, Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
@@ -73,11 +73,11 @@ def test_a_reader_reads_every_case_once_in_order(house: Hospital) -> None:
 
 
 def test_a_judgement_is_stored_as_given_with_its_times_and_protocol(house: Hospital) -> None:
-    study_id, round_id = open_one(house, protocol=Protocol(question_order=PURPOSE_BLIND))
+    study_id, round_id = open_one(house, protocol=Protocol(question_order=REALISM_LAST))
     reader, shown = house.readers[2], just_now()
     case = reading.next_case(house.db, reader, round_id)
     assert case is not None
-    assert case.question_order == PURPOSE_BLIND
+    assert case.questions == ("rhythm", "morphology", "realism", "cues", "marks")
     given = Answer(6, "AF", {**PLAUSIBLE, "P wave": "implausible"}, [CUES[3], CUES[0]], " too regular ")
     assert reading.submit(house.db, reader, case.code, given, shown)
     with house.db.read() as session:
@@ -86,10 +86,10 @@ def test_a_judgement_is_stored_as_given_with_its_times_and_protocol(house: Hospi
     assert (row.reader_id, row.position, row.revision, row.realism, row.rhythm) == (reader.id, 1, 1, 6, "AF")
     assert (row.morphology, row.cues, row.comment) == (given.morphology, [CUES[0], CUES[3]], "too regular")
     assert row.shown_at == shown <= row.submitted_at <= now()
-    assert row.protocol_hash == Protocol(question_order=PURPOSE_BLIND).hash()
+    assert row.protocol_hash == Protocol(question_order=REALISM_LAST).hash()
     assert entry is not None
     stored_answer = Answer(row.realism, row.rhythm, row.morphology, row.cues, row.comment)
-    assert entry.detail == {"round": round_id, "position": 1, "revision": 1, "sha256": answer_hash(stored_answer)}
+    assert entry.detail == {"round": round_id, "position": 1, "revision": 1, "sha256": stored_answer.sha256()}
 
 
 @pytest.mark.parametrize(
@@ -199,17 +199,17 @@ def test_who_does_not_read_the_round_gets_nothing_of_it(house: Hospital) -> None
 def test_a_correction_is_a_new_revision(house: Hospital) -> None:
     study_id, round_id = open_one(house)
     reader = house.readers[0]
-    assert reading.last_case(house.db, reader, round_id) is None
+    assert reading.case_again(house.db, reader, round_id, 1) is None
     case = reading.next_case(house.db, reader, round_id)
     assert case is not None
     with pytest.raises(StudyError, match="no answer to correct"):
         reading.revise(house.db, reader, case.code, answer(5), just_now())
     read(house, reader, round_id, 2)
-    last = reading.last_case(house.db, reader, round_id)
+    last = reading.case_again(house.db, reader, round_id, 2)
     assert last is not None
-    assert (last[0].position, last[1]) == (2, answer())
-    assert reading.revise(house.db, reader, last[0].code, answer(5), just_now())
-    assert not reading.revise(house.db, reader, last[0].code, answer(5), just_now())
+    assert (last.position, last.given) == (2, answer())
+    assert reading.revise(house.db, reader, last.code, answer(5), just_now())
+    assert not reading.revise(house.db, reader, last.code, answer(5), just_now())
     with house.db.read() as session:
         every = judgements.of_study(session, study_id, every_revision=True)
         newest = judgements.of_study(session, study_id)
@@ -236,7 +236,7 @@ def test_the_washout_runs_from_a_reader_s_own_last_judgement(house: Hospital, mo
     read(house, early, first, 12)
     read(house, late, first, 11)
     later = now() + timedelta(days=21)
-    for module in (reading, rounds):
+    for module in (reading, round_plan):
         monkeypatch.setattr(module, "now", lambda: later)
     second = open_round(house.db, house.coordinator, study_id, house.plan(seed=6), Drawer(), gate=open_gate)
     assert reading.next_case(house.db, early, second) is not None

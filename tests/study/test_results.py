@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import select
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
+from storage import export
+from storage import studies as stored
 from storage.database import Database
+from storage.tables import ReadingCase, Truth
+from study import reading, unblinding
+from study.bundle import bundle_files
 from study.errors import NotAllowed, StudyError
 from study.people import Person
-from study.protocol import CUES, MORPHOLOGY_ITEMS
+from study.protocol import CUES, MORPHOLOGY_ITEMS, Protocol
+from study.result_tables import ACROSS, WITHIN
 from study.results import TABLES, Results, as_json, records, results
 from study.roles import Role
+from study.rounds import open_round
+from study.studies import create_study
 from tests.study.factory import Planted, PlantedReader, read_study
+from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +189,111 @@ def test_a_study_ended_early_says_so(db: Database) -> None:
     found = results(db, early.coordinator, early.study_id)
     assert any("20 of 112 cases given to readers were not read" in note for note in found.notes)
     assert any("Read balanced accuracy" in note for note in found.notes)
+
+
+# ---- controls, rotating cases, repeats of earlier rounds: through the doors of a real study ----
+
+
+@dataclass
+class Read:
+    """A study whose first reader answers controls right and whose second takes every control for its opposite."""
+
+    house: Hospital
+    study_id: int
+    results: Results
+    calls: dict[tuple[int, int], bool]  # (reader, case) -> called synthetic
+
+
+@pytest.fixture(scope="module")
+def rotated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
+    """Two rounds: in the first cases rotate and there are controls, the second shows some of its cases again."""
+    db = Database(f"sqlite:///{tmp_path_factory.mktemp('rotated') / 'study.db'}")
+    db.migrate()
+    house = hospital(db)
+    add_recordings(db, 30)
+    study_id = create_study(db, house.coordinator, "Anchors", Protocol(washout_days=0, min_repeat_distance=5), house.reader_ids)
+    calls: dict[tuple[int, int], bool] = {}
+    for seed, more in ((1, {"controls": 2, "anchors": 8, "readings": 2}), (2, {"earlier_repeats": 0.2})):
+        plan = house.plan(cases=24, repeat_share=0.1, seed=seed, **more)
+        round_id = open_round(db, house.coordinator, study_id, plan, Drawer(), gate=open_gate)
+        with db.read() as session:
+            rows = session.execute(select(ReadingCase, Truth.arm).join(Truth, Truth.strip_id == ReadingCase.strip_id)).all()
+            cases = {case.code: (case.id, case.role, case.repeat_of, arm) for case, arm in rows}
+        rng = np.random.default_rng(seed)
+        for place, reader in enumerate(house.readers):
+            while (case := reading.next_case(db, reader, round_id)) is not None:
+                case_id, role, repeat_of, arm = cases[case.code]
+                call = bool(rng.random() < 0.5)
+                if role == "control":
+                    call = (arm == "synthetic") == (place != 1)
+                elif repeat_of is not None:  # unchanged within the round, the other way round across the wash-out
+                    call = calls[reader.id, repeat_of] == (seed == 1 or rows_round(rows, repeat_of) == round_id)
+                calls[reader.id, case_id] = call
+                reading.submit(db, reader, case.code, answer(5 if call else 2), just_now())
+    unblinding.ask(db, house.coordinator, study_id, "unsigned: a test")
+    unblinding.confirm(db, house.researcher, study_id)
+    yield Read(house, study_id, results(db, house.coordinator, study_id), calls)
+    db.close()
+
+
+def rows_round(rows: Sequence[Any], case_id: int) -> int:
+    return next(int(case.round_id) for case, _arm in rows if case.id == case_id)
+
+
+def test_controls_are_counted_apart_and_in_no_other_figure(rotated: Read) -> None:
+    found = rotated.results
+    assert row(found.controls, group="all", kind="all")["n"] == 4 * 4
+    assert row(found.controls, group="all", kind="all")["value"] == pytest.approx(0.75)
+    own = found.controls[(found.controls["group"] == "reader") & (found.controls["kind"] != "all")]
+    assert Counter(zip(own["kind"], own["value"], own["n"], strict=True)) == {
+        ("mechanical", 1.0, 2): 3, ("mechanical", 0.0, 2): 1, ("recorded", 1.0, 2): 3, ("recorded", 0.0, 2): 1,
+    }  # fmt: skip
+    with rotated.house.db.read() as session:
+        scored = {case.id for case in stored.cases(session, rotated.study_id) if case.role == "scored"}
+        arms = dict(session.execute(select(ReadingCase.id, Truth.arm).join(Truth, Truth.strip_id == ReadingCase.strip_id)).all())
+    right = [call == (arms[case] == "synthetic") for (_reader, case), call in rotated.calls.items() if case in scored]
+    accuracy = row(found.realism, group="all", rhythm="all", figure="accuracy")
+    assert (accuracy["n"], accuracy["value"]) == (len(right), pytest.approx(np.mean(right)))
+    assert len(right) == 4 * (18 + 17)
+    [missed] = [note for note in found.notes if "missed a control" in note]
+    assert missed.startswith("R0")
+    assert "," not in missed.split(" missed")[0]
+    assert any("12 of 16 readings of controls" in note for note in found.notes)
+
+
+def test_repeats_within_a_round_and_across_the_washout_are_told_apart(rotated: Read) -> None:
+    keys = {"group": "all", "item": "real or synthetic", "rhythm": "all", "figure": "raw agreement"}
+    found = {apart: row(rotated.results.repeats, apart=apart, **keys) for apart in ("all", WITHIN, ACROSS)}
+    assert [(found[apart]["n"], found[apart]["value"]) for apart in (WITHIN, ACROSS)] == [(4 * 4, 1.0), (4 * 5, 0.0)]
+    assert found["all"]["n"] == 36
+
+
+def test_rotating_cases_have_figures_and_a_note(rotated: Read) -> None:
+    found = rotated.results
+    assert any("Not every reader was given every case" in note for note in found.notes)
+    for figure in ("d'", "AUC", "accuracy (clustered)"):
+        assert row(found.realism, group="all", rhythm="all", figure=figure)["low"] is not pd.NA
+    assert row(found.agreement, group="all", item="rhythm", arm="all", rhythm="all", figure="raw agreement")["value"] == 1
+    assert row(found.verdicts, group="all")["outcome"] is not None
+
+
+def test_such_a_study_can_be_exported_and_recomputed(rotated: Read) -> None:
+    with rotated.house.db.read() as session:
+        data, origin = export.study_data(session, rotated.study_id), export.provenance(session, rotated.study_id)
+    files = bundle_files(data, origin)
+    controls = pd.read_csv(io.StringIO(files["results/controls.csv"]))
+    assert set(controls["kind"]) == {"all", "mechanical", "recorded"}
+    assert "simulator" in set(pd.read_csv(io.StringIO(files["drawings.csv"]))["checkpoint"])
+    cases = pd.read_csv(io.StringIO(files["cases.csv"]))
+    assert Counter(cases["role"])["control"] == 4
+    assert set(cases["repeat_of"].dropna()) <= set(cases["case"])
+
+
+def test_a_study_without_controls_says_that_none_was_read(found: Results) -> None:
+    none = row(found.controls, group="all", kind="mechanical")
+    assert (none["n"], none["reason"]) == (0, "no control of this kind was read")
+    assert set(found.repeats["apart"]) == {"all"}
+    assert not any("control" in note for note in found.notes)
 
 
 def test_a_demo_says_so_first(db: Database) -> None:

@@ -14,12 +14,13 @@ from storage.errors import StorageError
 from storage.tables import AuditEntry
 from study import reading
 from study.allocation import RHYTHMS, draw_seed, gate_seed
+from study.answers import Answer
 from study.errors import NotAllowed, StudyError
 from study.people import person_by_id
-from study.protocol import PURPOSE_BLIND, Protocol
+from study.protocol import PURPOSE_BLIND, REALISM_LAST, Protocol
 from study.rounds import open_round
 from study.studies import add_readers, create_study, edit_protocol, studies, study
-from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
+from tests.study.hospital import PLAUSIBLE, Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 
 
 @pytest.fixture
@@ -102,6 +103,28 @@ def test_a_reader_who_comes_later_reads_the_same_cases_in_an_order_of_their_own(
     orders = [[one.case_id for one in after if one.reader_id == reader.id] for reader in [*early, *late]]
     assert len({tuple(order) for order in orders}) == 4
     assert len({frozenset(order) for order in orders}) == 1
+
+
+def test_progress_counts_both_parts_of_a_purpose_blind_round(house: Hospital) -> None:
+    add_recordings(house.db, 6)
+    study_id = create_study(house.db, house.coordinator, "Sinus rhythm", Protocol(question_order=PURPOSE_BLIND), house.reader_ids[:1])
+    round_id = open_round(house.db, house.coordinator, study_id, house.plan(), Drawer(), gate=open_gate)
+    (reader,) = study(house.db, house.coordinator, study_id).readers
+    assert (reader.done, reader.total, reader.rounds, reader.signed) == (0, 24, 1, 0)
+    case = reading.next_case(house.db, house.readers[0], round_id)
+    assert case is not None
+    assert reading.submit(house.db, house.readers[0], case.code, Answer(rhythm="NSR", morphology=PLAUSIBLE, quality="good"), just_now())
+    detail = study(house.db, house.coordinator, study_id)
+    assert (detail.readers[0].done, detail.rounds[0].readers[0].done, detail.read_through) == (1, 1, False)
+
+
+def test_the_number_of_parts_stands_once_a_round_is_open(house: Hospital) -> None:
+    add_recordings(house.db, 6)
+    study_id = create_study(house.db, house.coordinator, "Sinus rhythm", Protocol(question_order=REALISM_LAST), house.reader_ids)
+    edit_protocol(house.db, house.coordinator, study_id, Protocol(question_order=PURPOSE_BLIND))
+    open_round(house.db, house.coordinator, study_id, house.plan(), Drawer(), gate=open_gate)
+    with pytest.raises(StudyError, match="question_order: rounds are open already"):
+        edit_protocol(house.db, house.coordinator, study_id, Protocol())
 
 
 def test_what_coordinators_see_tells_neither_seeds_nor_arms(house: Hospital) -> None:

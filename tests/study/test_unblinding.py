@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from storage import truth
+from storage import signatures, truth
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import AuditEntry
@@ -28,10 +28,13 @@ def opened(house: Hospital) -> tuple[int, int]:
     return study_id, open_round(house.db, house.coordinator, study_id, house.plan(cases=10), Drawer(), gate=open_gate)
 
 
-def read_through(house: Hospital, round_id: int, readers: int = 2) -> None:
+def read_through(house: Hospital, round_id: int, readers: int = 2, *, sign: bool = True) -> None:
     for reader in house.readers[:readers]:
         while case := reading.next_case(house.db, reader, round_id):
             reading.submit(house.db, reader, case.code, answer(), just_now())
+        if sign:  # without the password that study.signing asks for
+            with house.db.write() as session:
+                signatures.add(session, round_id, reader.id, "f" * 64)
 
 
 def arms(house: Hospital, study_id: int) -> dict[int, truth.Arm]:
@@ -43,6 +46,7 @@ def test_two_people_unblind_a_study_that_is_read_through(house: Hospital, opened
     study_id, round_id = opened
     read_through(house, round_id)
     assert study(house.db, house.coordinator, study_id).read_through
+    assert study(house.db, house.coordinator, study_id).signed_through
     unblinding.ask(house.db, house.coordinator, study_id)
     detail = study(house.db, house.coordinator, study_id)
     assert (detail.state, detail.unblinding_asked_by, detail.unblinded_at) == ("unblinding asked", "Cora", None)
@@ -95,7 +99,24 @@ def test_an_early_end_needs_a_reason_that_is_logged(house: Hospital, opened: tup
     with house.db.read() as session:
         entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
     assert entry is not None
-    assert entry.detail == {"done": 10, "total": 20, "reason": "Dr. Ben has left."}
+    assert entry.detail == {"done": 10, "total": 20, "signed": 1, "to sign": 2, "reason": "Dr. Ben has left."}
+
+
+def test_a_round_that_is_read_and_not_signed_needs_a_reason_that_is_logged(house: Hospital, opened: tuple[int, int]) -> None:
+    study_id, round_id = opened
+    read_through(house, round_id, readers=1)
+    read_through(house, round_id, sign=False)
+    detail = study(house.db, house.coordinator, study_id)
+    assert (detail.read_through, detail.signed_through) == (True, False)
+    assert [(reader.signed, reader.rounds, reader.signed_at is not None) for reader in detail.readers] == [(1, 1, True), (0, 1, False)]
+    assert [reader.signed for reader in detail.rounds[0].readers] == [1, 0]
+    with pytest.raises(StudyError, match="read but not signed: 1 of 2 signatures"):
+        unblinding.ask(house.db, house.coordinator, study_id, reason=" ")
+    unblinding.ask(house.db, house.coordinator, study_id, reason="Dr. Ben cannot be reached.")
+    with house.db.read() as session:
+        entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert entry is not None
+    assert entry.detail == {"done": 20, "total": 20, "signed": 1, "to sign": 2, "reason": "Dr. Ben cannot be reached."}
 
 
 def test_a_request_can_be_withdrawn(house: Hospital, opened: tuple[int, int]) -> None:
