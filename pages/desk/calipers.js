@@ -58,18 +58,16 @@ class Calipers {
 
   take(tool) {
     this.tool = this.tool === tool ? null : tool;
-    if (this.tool && !this.part) this.begin();
     this.draw();
   }
 
-  // Legs where the keyboard can take them up: at the beginning of the chosen lead.
+  // Legs for the arrow keys: at the beginning of the chosen lead.
   begin() {
     const part = this.lead || this.parts().at(-1);
     this.part = part;
     this.a = this.at(part, part.from + 0.5, 0);
     this.b = this.at(part, part.from + 1, 0);
-    this.active = "b";
-    this.say();
+    Object.assign(this, { active: "b", placing: false, fromKeyboard: false });
   }
 
   down(event) {
@@ -131,7 +129,8 @@ class Calipers {
 
   // An arrow key: moves the active leg. Returns whether there was one to move.
   nudge(across, up, far) {
-    if (!this.tool || !this.b) return false;
+    if (!this.tool) return false;
+    if (!this.b) this.begin();
     const leg = this[this.active], times = far ? STEP.far : 1;
     this[this.active] = this.at(this.part, leg.seconds + (across * times * STEP.ms) / 1000, leg.millivolts + up * times * STEP.mv);
     if (!this.fromKeyboard) this.counts.calipers += 1;

@@ -98,9 +98,10 @@ def at_the_desk(
     viewport: ViewportSize = VIEWPORT,
     path: str = "/?round=1",
     theme: Literal["light", "dark"] = "light",
+    touch: bool = False,
 ) -> Page:
     """A signed-in reader with a case before them, who has put off the bank card."""
-    context = chrome.new_context(viewport=viewport, device_scale_factor=ratio, color_scheme=theme)
+    context = chrome.new_context(viewport=viewport, device_scale_factor=ratio, color_scheme=theme, has_touch=touch)
     context.add_cookies([{"name": COOKIE, "value": token, "url": server.url}])
     context.add_init_script("localStorage.setItem('blindstrip/card asked', 'yes')")
     page = context.new_page()
