@@ -99,7 +99,7 @@ def practice(person: Person, study: StudyDetail) -> None:
         ]
         st.dataframe(rows, hide_index=True, width=720, alt="Who has gone through the practice")
     elif study.frozen_at is not None:
-        st.text("This study has none: practice comes before the first scored judgement.")
+        st.text("This study has none: practice comes before the first judgement.")
     else:
         _practice_form(person, study)
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from storage import judgements, studies, truth
+from storage import judgements, signatures, studies, truth
 from storage.judgements import JudgementRow
 from storage.studies import CaseRow, PlacementRow, ReaderRow, RoundRow, StudyRow
 from storage.tables import AuditEntry, Drawing, ReadingCase, Recording, Rejection, Round, Strip, Study
@@ -84,6 +84,7 @@ class Provenance:
     recordings: list[RecordingRow]
     drawings: list[DrawingRow]
     rejections: list[RejectionRow]
+    signatures: dict[tuple[int, int], tuple[datetime, str]]  # of signatures.of_study
     audit: list[AuditRow]
 
 
@@ -117,7 +118,7 @@ def provenance(session: Session, study_id: int) -> Provenance:
     )
     rejections = [RejectionRow(row.checkpoint, row.rhythm, row.seed, row.number, row.reason) for row in refused]
     audit = [_audit_row(entry) for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
-    return Provenance(recordings, drawings, rejections, audit)
+    return Provenance(recordings, drawings, rejections, signatures.of_study(session, study_id), audit)
 
 
 def trail(session: Session, subject: str, action: str) -> list[AuditRow]:

@@ -173,7 +173,7 @@ class Study(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     created_by: Mapped[int] = mapped_column(ForeignKey("person.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
-    frozen_at: Mapped[datetime | None]  # the first scored judgement
+    frozen_at: Mapped[datetime | None]  # the first judgement
     unblinding_asked_by: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
     unblinding_asked_at: Mapped[datetime | None]
     unblinded_by: Mapped[int | None] = mapped_column(ForeignKey("person.id"))  # never the one who asked

@@ -117,12 +117,18 @@ def _records(data: StudyData, origin: Provenance) -> dict[str, pd.DataFrame]:
         {"strip_sha256": data.sha256[row.strip_id], **{name: getattr(row, name) for name in ("collection", "patient", "age", "sex", "rate")}}
         for row in origin.recordings
     ]
+    signed = [
+        {"round": rounds[round_id], "reader": codes[reader_id], "signed_at": _moment(at), "judgements_sha256": sha256}
+        for (round_id, reader_id), (at, sha256) in origin.signatures.items()
+        if round_id in rounds
+    ]
     rejections = [{name: getattr(row, name) for name in ("checkpoint", "rhythm", "seed", "number", "reason")} for row in origin.rejections]
     return {
         "judgements": judgements,
         "cases": cases,
         "readers": _frame(readers, ("reader", "person", "site")).sort_values("reader"),
         "placements": _frame(placements, ("round", "reader", "case", "position", "phase")).sort_values(["round", "reader", "position"]),
+        "signatures": _frame(signed, ("round", "reader", "signed_at", "judgements_sha256")).sort_values(["round", "reader"]),
         "drawings": _frame(drawings, ("strip_sha256", "checkpoint", "sampler", "steps", "guidance", "seed", "number", "conditions", "device")),
         "recordings": _frame(recordings, ("strip_sha256", "collection", "patient", "age", "sex", "rate")),
         "rejections": _frame(rejections, ("checkpoint", "rhythm", "seed", "number", "reason")),

@@ -75,6 +75,10 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     "cases.csv": {"number": ("whole number", "", "number of the case in its round, from 1, as readers' orders are drawn from")},
     "readers.csv": {"person": ("whole number", "", "number of the reader in the audit trail and in the seed of the reader's order")},
     "placements.csv": {},
+    "signatures.csv": {
+        "signed_at": ("moment", "UTC, ISO 8601", "when the reader signed the round: from then on its answers stand"),
+        "judgements_sha256": ("text", "SHA-256", "of the JSON list of [position, revision, the answer's SHA-256 in the audit trail] that was signed"),
+    },
     "drawings.csv": {
         "sampler": ("text", "", "sampling algorithm"),
         "steps": ("whole number", "", "evaluations of the network"),

@@ -63,7 +63,7 @@ def open_practice(
 ) -> int:
     """Opens a study's practice and returns its round's id: strips that no study has shown, and that none will show afterwards.
 
-    draw, progress, job_id: as for study.rounds.open_round. Once a study, before its first scored judgement. All readers, those added later
+    draw, progress, job_id: as for study.rounds.open_round. Once a study, before its first judgement. All readers, those added later
     too, go through it before their rounds open to them. Raises NotAllowed or StudyError; then nothing was stored.
     """
     demand(by, Action.OPEN_ROUNDS)
@@ -113,9 +113,7 @@ def _check(session: Session, by: Person, study_id: int, plan: PracticePlan, *, l
     if stored.practice_round(session, study_id) is not None:
         raise StudyError(f"{study.title!r} has its practice already: there is one a study.")
     if study.frozen_at is not None:
-        raise StudyError(
-            f"{study.title!r} is being read since {study.frozen_at:%Y-%m-%d %H:%M} UTC. Practice comes before the first scored judgement."
-        )
+        raise StudyError(f"{study.title!r} is being read since {study.frozen_at:%Y-%m-%d %H:%M} UTC. Practice comes before the first judgement.")
     cases, mark = plan.cases, plan.pass_mark
     if isinstance(cases, bool) or not isinstance(cases, int) or not 4 <= cases <= MOST_CASES or cases % 2:
         raise StudyError(f"cases: {cases!r} will not do. Choose an even number from 4 to {MOST_CASES}: half real, half synthetic.")

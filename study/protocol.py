@@ -1,4 +1,4 @@
-"""What a study asks and how: the form, and the rules that freeze with the first scored judgement."""
+"""What a study asks and how: the form, and the rules that freeze with the first judgement."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol) -
         study = study_to_change(session, by, study_id)
         if study.frozen_at is not None:
             raise StudyError(
-                f"The protocol of {study.title!r} froze at the first scored judgement ({study.frozen_at:%Y-%m-%d %H:%M} UTC). "
+                f"The protocol of {study.title!r} froze at the first judgement ({study.frozen_at:%Y-%m-%d %H:%M} UTC). "
                 "Set up another study to read under other rules."
             )
         if phases(protocol.question_order) != phases(study.protocol["question_order"]) and stored.rounds(session, study_id):

@@ -23,9 +23,10 @@ class Estimate:
     n: int  # observations: readings, cases or readers, as the table that holds the figure says
     reason: str | None
     method: str
+    se: float | None = None  # standard error, where the method has one that the interval does not already say
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high"):
+        for name in ("value", "low", "high", "se"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"{name} of an Estimate is {number}: an undefined figure is None with a reason")

@@ -59,9 +59,7 @@ def bench_page(given: argparse.Namespace) -> dict[str, Any]:
     root = Path(__file__).parents[2]
     script = root / "tests" / "benchmarks" / "page.py"
     if not script.is_file() or find_spec("playwright") is None:
-        raise StudyError(
-            "bench page needs blindstrip's clone and the libraries of its tests. Run `make test` there once, then this again."
-        )
+        raise StudyError("bench page needs blindstrip's clone and the libraries of its tests. Run `make test` there once, then this again.")
     say(f"Reading {given.clicks} strips alone and as many beside {given.readers} readers; takes two minutes")
     command = [sys.executable, "-m", "tests.benchmarks.page", "--clicks", str(given.clicks), "--readers", str(given.readers)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from sqlalchemy.orm import Session
 
-from storage import audit, people, strips, studies
+from storage import audit, people, signatures, strips, studies
 from storage.database import Database
 from storage.people import NewPerson
 from storage.strips import NewDrawing, NewRecording, NewRejection
@@ -18,6 +18,7 @@ from storage.tables import Judgement
 from study.people import Person
 from study.protocol import CUES, MORPHOLOGY_ITEMS, Protocol
 from study.roles import Role
+from study.signing import judgements_hash
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 CHECKPOINT = "c" * 64
@@ -110,6 +111,8 @@ def read_study(
                 if position < revise:
                     _judge(session, rng, case_ids[i], reader_id, 1, not call, labels[source], shown, protocol.hash())
                 _judge(session, rng, case_ids[i], reader_id, 2 if position < revise else 1, call, labels[source], shown, protocol.hash())
+            if not unread:
+                signatures.add(session, round_id, reader_id, judgements_hash(session, round_id, reader_id))
         if unblinded:
             studies.change(session, study_id, unblinding_asked_by=coordinator_id, unblinding_asked_at=START + timedelta(days=1))
             studies.change(session, study_id, unblinded_by=second_id, unblinded_at=START + timedelta(days=1, minutes=5))

@@ -289,7 +289,7 @@ def test_the_protocol_freezes_at_the_first_answer_of_the_first_part(house: Hospi
     frozen = study(house.db, house.coordinator, study_id)
     assert case.phase == 1
     assert frozen.frozen_at is not None
-    with pytest.raises(StudyError, match="froze at the first scored judgement"):
+    with pytest.raises(StudyError, match="froze at the first judgement"):
         edit_protocol(house.db, house.coordinator, study_id, Protocol(question_order=PURPOSE_BLIND, margin=0.2))
     read(house, house.readers[0], round_id, 2 * CASES - 1)
     assert study(house.db, house.coordinator, study_id).frozen_at == frozen.frozen_at

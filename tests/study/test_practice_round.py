@@ -167,7 +167,7 @@ def test_one_practice_before_the_first_scored_judgement_by_whoever_opens_rounds(
     case = reading.next_case(house.db, house.readers[0], round_id)
     assert case is not None
     reading.submit(house.db, house.readers[0], case.code, answer(), just_now())
-    with pytest.raises(StudyError, match="before the first scored judgement"):
+    with pytest.raises(StudyError, match="before the first judgement"):
         open_practice(house.db, house.coordinator, other, PracticePlan(), Drawer())
 
 
