@@ -11,11 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlparse
 
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from pages.access import COOKIE
 
@@ -32,10 +33,23 @@ class Server:
     database: str
     log: Path
     process: subprocess.Popen[bytes]
+    elsewhere: list[str] = field(default_factory=list)  # what its pages asked of other hosts
+
+    def watch(self, context: BrowserContext) -> None:
+        """Keeps every request of a browser that leaves this server."""
+
+        def look(url: str) -> None:
+            if url.partition("://")[2].partition("/")[0] != urlparse(self.url).netloc and not url.startswith(("data:", "blob:")):
+                self.elsewhere.append(url)
+
+        context.on("request", lambda request: look(request.url))
+        context.on("page", lambda page: page.on("websocket", lambda socket: look(socket.url)))
 
     def open(self, chrome: Browser, path: str = "/") -> Page:
         """The page at a path in a browser without cookies."""
-        page = chrome.new_context(viewport=VIEWPORT, accept_downloads=True).new_page()
+        context = chrome.new_context(viewport=VIEWPORT, accept_downloads=True)
+        self.watch(context)
+        page = context.new_page()
         page.set_default_timeout(20_000)
         page.goto(self.url + path)
         return page
@@ -102,6 +116,7 @@ def at_the_desk(
 ) -> Page:
     """A signed-in reader with a case before them, who has put off the bank card."""
     context = chrome.new_context(viewport=viewport, device_scale_factor=ratio, color_scheme=theme, has_touch=touch)
+    server.watch(context)
     context.add_cookies([{"name": COOKIE, "value": token, "url": server.url}])
     context.add_init_script("localStorage.setItem('blindstrip/card asked', 'yes')")
     page = context.new_page()

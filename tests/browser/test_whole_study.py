@@ -57,6 +57,7 @@ def test_a_study_from_recordings_to_results(server: Server, chrome: Browser, for
     unblind(server, chrome, admin)
     shown = results_shown(admin)
     judgements = export(admin)
+    assert server.elsewhere == []  # a hospital's network lets nothing out, and nothing of a study belongs out there
 
     scored = judgements[(judgements["role"] == "scored") & judgements["latest"]]
     for code, answers in judgements.sort_values("position").groupby("reader")["realism"]:
