@@ -27,9 +27,9 @@ def main() -> None:
     made = {rhythm: sssd.draw(DrawRequest(rhythm=rhythm, n=6, seed=20), checkpoint=checkpoint) for rhythm in ("NSR", "AF")}
     drawn = {rhythm: [one.counts for one in of if one.counts is not None] for rhythm, of in made.items()}
 
-    def strip(number: int, _rate: float = 70.0) -> Counts:
-        of = drawn["NSR" if number % 4 < 2 else "AF"]
-        return of[number % len(of)]
+    def strip(seed: int, rate: float = 70.0) -> Counts:
+        of = drawn["NSR" if seed % 4 < 2 else "AF"]
+        return of[seed % len(of)]
 
     world.beats = strip
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
