@@ -23,8 +23,9 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages import access, cases, desk, front_door
-from study import jobs, people, printing, runner_process
+from pages import access, desk, front_door
+from storage.errors import Unavailable
+from study import cases, jobs, people, printing, runner_process
 from study.errors import Problems, SignInRefused, StudyError
 from study.people import Person
 from study.settings import Settings
@@ -221,9 +222,15 @@ async def answer(request: Request) -> Response:
     body = await _body(request, LARGEST_ANSWER)
     try:
         sent = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         sent = None
-    found = await asyncio.to_thread(cases.answered, access.database(), person, sent)
+    try:
+        found = await asyncio.to_thread(cases.answered, access.database(), person, sent)
+    except cases.NotYours as error:
+        return PlainTextResponse(str(error), 409)
+    except Unavailable as error:  # its words name the database: for the log, not for a reader
+        print(error, file=sys.stderr, flush=True)
+        return PlainTextResponse("The database cannot be used at the moment.", 503)
     return JSONResponse(found, headers={"cache-control": "no-store", "content-encoding": "identity"})  # packed, its length would follow the samples
 
 

@@ -9,14 +9,14 @@ import re
 
 import streamlit as st
 
-from pages import cases, desk, words
+from pages import desk, words
 from pages.access import database, require, still_here
-from study import practice, reading, screens, signing
+from study import cases, practice, reading, screens, signing
 from study.answers import Answer
 from study.errors import Problems
 from study.people import Person
 from study.practice import PracticeProgress
-from study.protocol import SCALE
+from study.protocol import RHYTHM_WORDS, SCALE
 from study.reading import RoundProgress
 from study.roles import Action
 
@@ -103,7 +103,9 @@ def _practice(one: PracticeProgress) -> None:
 
 
 def _practice_result(one: PracticeProgress) -> str:
-    said = f"{one.rhythm_right} of {one.total} rhythms named right; {one.realism_right} of {one.total} called rightly real or synthetic."
+    said = f"{one.rhythm_right} of {one.total} rhythms named right."
+    if one.realism_right is not None:
+        said += f" {one.realism_right} of {one.total} called rightly real or synthetic."
     if one.passed:
         return said
     return f"{said} To go on, name at least {one.pass_mark:.0%} of the rhythms right: practise once more."
@@ -131,6 +133,7 @@ def _read(person: Person, round_id: int) -> None:
         return
     correcting = data["given"] is not None
     st.html(_LAYOUT)
+    words.outcome()
     desk.desk(
         data,
         back=lambda: _before(round_id),
@@ -169,14 +172,19 @@ def _sign(person: Person, round_id: int) -> None:
         return
     words.outcome()
     st.text("Every case of this round has your answer. Look over them, correct what you like, then sign: from then on they stand.")
+    answers = signing.answers_of_round(database(), person, round_id)
+    last_phase = max(given.phase for given in answers)
+    if last_phase > 1:
+        st.text("The answers of the first part stand since the second came.")
     with st.container(height=420, key="given"):
-        for given in signing.answers_of_round(database(), person, round_id):
+        for given in answers:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.text(f"Case {given.position}", width=80)
                 st.text(_summary(given.answer), width="stretch")
                 if given.revisions > 1:
                     st.text(f"corrected {given.revisions - 1} ×", width="content")
-                st.button("Correct", key=f"correct-{given.position}", on_click=_correct, args=(given.position,))
+                if given.phase == last_phase:
+                    st.button(f"Correct case {given.position}", key=f"correct-{given.position}", on_click=_correct, args=(given.position,))
     if person.demo:
         st.text("A demo reader has no password: one click signs.")
     else:
@@ -188,10 +196,15 @@ def _sign(person: Person, round_id: int) -> None:
 
 def _summary(answer: Answer) -> str:
     said = [SCALE[answer.realism - 1]] if answer.realism else []
-    said += [desk.RHYTHM_WORDS.get(answer.rhythm, answer.rhythm)] if answer.rhythm else []
+    said += [RHYTHM_WORDS.get(answer.rhythm, answer.rhythm)] if answer.rhythm else []
     implausible = [item for item, judged in answer.morphology.items() if judged == "implausible"]
     said += [f"implausible: {', '.join(implausible)}"] if implausible else []
+    unjudged = [item for item, judged in answer.morphology.items() if judged == "cannot judge"]
+    said += [f"cannot judge: {', '.join(unjudged)}"] if unjudged else []
     said += [f"quality {answer.quality}"] if answer.quality else []
+    said += [f"cues: {', '.join(answer.cues)}"] if answer.cues else []
+    said += [f"{len(answer.marks)} marked"] if answer.marks else []
+    said += [f'"{answer.comment}"'] if answer.comment else []
     return " · ".join(said)
 
 
@@ -215,4 +228,5 @@ def _practise(person: Person, round_id: int) -> None:
         st.button("Back to my rounds", type="primary", on_click=_leave)
         return
     st.html(_LAYOUT)
+    words.outcome()
     desk.desk(data, leave=_leave, onward=lambda: None, calibrated=lambda: _calibrated(person))

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage.errors import StorageError
+from storage.errors import StorageError, Unavailable
 
 # busy_timeout first: two processes that start at once both switch a new file to WAL
 _PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
@@ -78,7 +78,7 @@ class Database:
             if type(error) not in (DatabaseError, OperationalError):  # a broken constraint is for the caller, or a fault of the program
                 raise
             reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-            raise StorageError(
+            raise Unavailable(
                 f"The database {self._shown()} cannot be used: {reason}. Check that it can be reached, is yours to write and has room."
             ) from error
 

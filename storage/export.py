@@ -85,6 +85,7 @@ class Provenance:
     drawings: list[DrawingRow]
     rejections: list[RejectionRow]
     signatures: dict[tuple[int, int], tuple[datetime, str]]  # of signatures.of_study
+    practice: RoundRow | None  # no part of the results
     audit: list[AuditRow]
 
 
@@ -118,7 +119,7 @@ def provenance(session: Session, study_id: int) -> Provenance:
     )
     rejections = [RejectionRow(row.checkpoint, row.rhythm, row.seed, row.number, row.reason) for row in refused]
     audit = [_audit_row(entry) for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
-    return Provenance(recordings, drawings, rejections, signatures.of_study(session, study_id), audit)
+    return Provenance(recordings, drawings, rejections, signatures.of_study(session, study_id), studies.practice_round(session, study_id), audit)
 
 
 def trail(session: Session, subject: str, action: str) -> list[AuditRow]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from storage.tables import Judgement, Placement, ReadingCase, Round, Strip
+from storage.tables import Judgement, Placement, ReadingCase, Round, Strip, now
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Shown:
     position: int
     phase: int
     samples: bytes
+    shown_at: datetime | None  # when it was first sent
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Placed:
 
     case_id: int
     round_id: int
-    role: str
     position: int
     phase: int
+    shown_at: datetime | None
     revisions: int  # judgements of this reader so far
 
 
@@ -80,14 +81,14 @@ def shown_again(session: Session, round_id: int, reader_id: int, position: int) 
         .order_by(Judgement.revision.desc())
         .limit(1)
     ).one_or_none()
-    return (Shown(*row[:4]), _row(row[4], round_id, row[1])) if row else None
+    return (Shown(*row[:5]), _row(row[5], round_id, row[1])) if row else None
 
 
 def placed(session: Session, code: str, reader_id: int, phase: int) -> Placed | None:
     """Where this reader's order has the case of that code in that phase, or None."""
     revisions = select(func.count()).where(_of_placement()).scalar_subquery()
     row = session.execute(
-        select(ReadingCase.id, Placement.round_id, ReadingCase.role, Placement.position, Placement.phase, revisions)
+        select(ReadingCase.id, Placement.round_id, Placement.position, Placement.phase, Placement.shown_at, revisions)
         .join(Placement, Placement.case_id == ReadingCase.id)
         .where(ReadingCase.code == code, Placement.reader_id == reader_id, Placement.phase == phase)
     ).one_or_none()
@@ -104,8 +105,20 @@ def places(session: Session, round_id: int, reader_id: int) -> int:
 
 
 def phase_reached(session: Session, round_id: int, reader_id: int) -> int:
-    """The phase of the reader's furthest answer in the round; 1 before the first."""
-    return session.scalar(select(func.max(Placement.phase)).where(Placement.round_id == round_id, Placement.reader_id == reader_id, _answered())) or 1
+    """The phase of the case that comes next; of the last one where the round is read through."""
+    of_reader = (Placement.round_id == round_id, Placement.reader_id == reader_id)
+    coming = session.scalar(select(func.min(Placement.phase)).where(*of_reader, ~_answered()))
+    return coming or session.scalar(select(func.max(Placement.phase)).where(*of_reader)) or 1
+
+
+def note_shown(session: Session, round_id: int, reader_id: int) -> None:
+    """Notes that the case that comes next is being sent, unless it was before."""
+    coming = next_position(session, round_id, reader_id) or 0  # none: the same statement all the same
+    session.execute(
+        update(Placement)
+        .where(Placement.round_id == round_id, Placement.reader_id == reader_id, Placement.position == coming, Placement.shown_at.is_(None))
+        .values(shown_at=now())
+    )
 
 
 def newest(session: Session, case_id: int, reader_id: int, phase: int) -> JudgementRow:
@@ -186,7 +199,7 @@ def _ordered(session: Session, *conditions: Any, every_revision: bool = False) -
 
 def _shown(*more: Any) -> Any:
     return (
-        select(ReadingCase.code, Placement.position, Placement.phase, Strip.samples, *more)
+        select(ReadingCase.code, Placement.position, Placement.phase, Strip.samples, Placement.shown_at, *more)
         .join(ReadingCase, ReadingCase.id == Placement.case_id)
         .join(Strip, Strip.id == ReadingCase.strip_id)
     )

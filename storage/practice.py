@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from storage.judgements import Shown
@@ -30,9 +30,20 @@ def add_cases(session: Session, arms: Mapping[int, str]) -> None:
 
 
 def attempt(session: Session, round_id: int, reader_id: int) -> int:
-    """The number of the reader's current attempt, from 1; a finished one stays current until `add_answer` begins the next."""
-    newest = session.scalar(select(func.max(PracticeAnswer.attempt)).where(PracticeAnswer.reader_id == reader_id, _of_round(round_id)))
-    return newest or 1
+    """The number of the reader's newest attempt, from 1."""
+    return max((number for number, _, _ in given(session, round_id, reader_id)), default=1)
+
+
+def given(session: Session, round_id: int, reader_id: int) -> list[tuple[int, str, dict[str, Any]]]:
+    """(attempt, the case's rhythm, answer) of everything that the reader has answered in this practice, in order; neither strips nor arms."""
+    rows = session.execute(
+        select(PracticeAnswer.attempt, Strip.rhythm, PracticeAnswer.answer)
+        .join(ReadingCase, ReadingCase.id == PracticeAnswer.case_id)
+        .join(Strip, Strip.id == ReadingCase.strip_id)
+        .where(ReadingCase.round_id == round_id, PracticeAnswer.reader_id == reader_id)
+        .order_by(PracticeAnswer.id)
+    )
+    return [(attempt, rhythm, answer) for attempt, rhythm, answer in rows]
 
 
 def next_shown(session: Session, round_id: int, reader_id: int, attempt: int) -> Shown | None:
@@ -53,7 +64,7 @@ def told(session: Session, round_id: int, reader_id: int, attempt: int) -> list[
         .order_by(PracticeAnswer.id)
         .with_only_columns(*_COLUMNS, PracticeCase.arm, Strip.rhythm, PracticeAnswer.answer)
     )
-    return [Told(Shown(*row[:4]), *row[4:]) for row in rows]
+    return [Told(Shown(*row[:5]), *row[5:]) for row in rows]
 
 
 def add_answer(session: Session, code: str, reader_id: int, attempt: int, answer: dict[str, Any]) -> None:
@@ -63,7 +74,7 @@ def add_answer(session: Session, code: str, reader_id: int, attempt: int, answer
     session.flush()
 
 
-_COLUMNS = (ReadingCase.code, Placement.position, Placement.phase, Strip.samples)
+_COLUMNS = (ReadingCase.code, Placement.position, Placement.phase, Strip.samples, Placement.shown_at)
 
 
 def _shown(round_id: int, reader_id: int) -> Any:
@@ -81,7 +92,3 @@ def _answered(attempt: int) -> Any:
         .where(PracticeAnswer.case_id == Placement.case_id, PracticeAnswer.reader_id == Placement.reader_id, PracticeAnswer.attempt == attempt)
         .exists()
     )
-
-
-def _of_round(round_id: int) -> Any:
-    return PracticeAnswer.case_id.in_(select(ReadingCase.id).where(ReadingCase.round_id == round_id))

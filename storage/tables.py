@@ -221,6 +221,7 @@ class Placement(Base):
     reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
     position: Mapped[int]  # from 1
     phase: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    shown_at: Mapped[datetime | None]  # when the server first sent the strip
     __table_args__ = (UniqueConstraint("round_id", "reader_id", "position"), UniqueConstraint("case_id", "reader_id", "phase"))
 
 
@@ -278,7 +279,7 @@ class PracticeAnswer(Base):
     case_id: Mapped[int] = mapped_column(ForeignKey("practice_case.case_id"))
     reader_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True)
     attempt: Mapped[int] = mapped_column(default=1)
-    answer: Mapped[dict[str, Any]]  # as study.reading.Answer
+    answer: Mapped[dict[str, Any]]  # as study.answers.Answer
     submitted_at: Mapped[datetime] = mapped_column(default=now)
     __table_args__ = (UniqueConstraint("case_id", "reader_id", "attempt"),)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
@@ -15,10 +16,8 @@ from storage.database import Database
 from study.answers import Answer, checked
 from study.errors import StudyError
 from study.people import Person
-from study.protocol import REALISM_FIRST, questions
+from study.protocol import questions
 from study.roles import Action, demand
-
-QUESTIONS = questions(REALISM_FIRST, 1)  # all at once, whatever the study's order: the form is what is practised
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class PracticeProgress:
     done: int
     total: int
     rhythm_right: int  # of those done
-    realism_right: int
+    realism_right: int | None  # None where the study does not ask it at first
     pass_mark: float | None  # share of rhythms to name right; None: going through is enough
     demo: bool
 
@@ -41,7 +40,7 @@ class PracticeProgress:
 
     @property
     def passed(self) -> bool:
-        return self.finished and (self.pass_mark is None or self.rhythm_right >= self.pass_mark * self.total - 1e-9)
+        return _passed(self.done, self.rhythm_right, self.total, self.pass_mark)
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class PracticeCase:
     position: int
     total: int
     attempt: int
+    questions: tuple[str, ...]  # what the study asks first: of a purpose-blind one, nothing that tells its purpose
     counts: Counts
     demo: bool
     study_title: str
@@ -61,7 +61,7 @@ class Lesson:
     """An answered practice case with the truth."""
 
     case: PracticeCase
-    arm: str
+    arm: str | None  # None where the study does not ask for it at first
     rhythm: str
     answer: Answer
 
@@ -79,8 +79,12 @@ def still_to_pass(session: Session, study_id: int, reader_id: int) -> bool:
     opened = stored.practice_round(session, study_id)
     if opened is None or not judgements.has_place(session, opened.id, reader_id):
         return False
-    newest = stored_practice.attempt(session, opened.id, reader_id)
-    return not any(_progress(session, opened, reader_id, attempt).passed for attempt in range(1, newest + 1))
+    total, mark = judgements.places(session, opened.id, reader_id), opened.plan.get("pass_mark")
+    done, right = Counter[int](), Counter[int]()
+    for attempt, rhythm, answer in stored_practice.given(session, opened.id, reader_id):
+        done[attempt] += 1
+        right[attempt] += answer["rhythm"] == rhythm
+    return not any(_passed(done[attempt], right[attempt], total, mark) for attempt in done)
 
 
 def progress(db: Database, person: Person, round_id: int) -> PracticeProgress:
@@ -106,10 +110,10 @@ def submit(db: Database, person: Person, code: str, round_id: int, attempt: int,
     Raises NotAllowed, or StudyError for an answer that will not do and a case that was not shown yet.
     """
     demand(person, Action.READ_CASES)
-    answer = checked(answer, QUESTIONS)
     try:
         with db.write() as session:
             opened = _mine(session, person, round_id)
+            answer = checked(answer, _questions(session, opened))
             _check_attempt(session, opened, person, attempt)
             shown = stored_practice.next_shown(session, round_id, person.id, attempt)
             if shown is None or shown.code != code:
@@ -130,7 +134,16 @@ def last_lesson(db: Database, person: Person, round_id: int, attempt: int) -> Le
         told = stored_practice.told(session, round_id, person.id, attempt)
         if not told:
             return None
-        return Lesson(_case(session, told[-1].shown, opened, attempt), told[-1].arm, told[-1].rhythm, Answer.from_dict(told[-1].answer))
+        case = _case(session, told[-1].shown, opened, attempt)
+        return Lesson(case, told[-1].arm if "realism" in case.questions else None, told[-1].rhythm, Answer.from_dict(told[-1].answer))
+
+
+def _passed(done: int, rhythm_right: int, total: int, pass_mark: float | None) -> bool:
+    return done >= total and (pass_mark is None or rhythm_right >= pass_mark * total - 1e-9)
+
+
+def _questions(session: Session, opened: stored.RoundRow) -> tuple[str, ...]:
+    return questions(stored.study(session, opened.study_id).protocol["question_order"], 1)
 
 
 def _mine(session: Session, person: Person, round_id: int) -> stored.RoundRow:
@@ -160,7 +173,9 @@ def _progress(session: Session, opened: stored.RoundRow, reader_id: int, attempt
         done=len(told),
         total=judgements.places(session, opened.id, reader_id),
         rhythm_right=sum(one.answer["rhythm"] == one.rhythm for one in told),
-        realism_right=sum((one.answer["realism"] > 3) == (one.arm == "synthetic") for one in told),
+        realism_right=sum((one.answer["realism"] > 3) == (one.arm == "synthetic") for one in told)
+        if "realism" in _questions(session, opened)
+        else None,
         pass_mark=opened.plan.get("pass_mark"),
         demo=study.demo,
     )
@@ -174,6 +189,7 @@ def _case(session: Session, shown: judgements.Shown, opened: stored.RoundRow, at
         position=shown.position,
         total=opened.cases,
         attempt=attempt,
+        questions=_questions(session, opened),
         counts=from_bytes(shown.samples),
         demo=study.demo,
         study_title=study.title,

@@ -27,6 +27,7 @@ CUES = (
     "leads disagree with each other",
     "other (see comment)",
 )
+RHYTHM_WORDS = {"NSR": "sinus rhythm", "AF": "atrial fibrillation"}  # what the form says for an answer that is an abbreviation
 QUALITY_ANSWERS = ("good", "adequate", "poor")
 REALISM_FIRST = "realism first"
 REALISM_LAST = "rhythm and morphology first"  # on one form: the reader judges the ECG before saying whether it is real

@@ -20,7 +20,7 @@ from study import practice
 from study.answers import Answer, checked
 from study.errors import StudyError
 from study.people import Person
-from study.protocol import questions
+from study.protocol import phases, questions
 from study.roles import Action, demand
 from study.viewing import Viewing
 
@@ -47,14 +47,15 @@ class ReadingCase:
 
     code: str
     round_id: int
-    round_number: int
     position: int
     total: int
     phase: int
+    first: int  # position of the first case of this phase: answers before it stand
     questions: tuple[str, ...]  # study.protocol.questions
     counts: NDArray[np.int16]  # (8, 1000), 5 microvolts a count
     demo: bool
     study_title: str
+    shown_before: bool
     given: Answer | None = None  # the newest answer, where the case is read again for a correction
 
 
@@ -91,7 +92,7 @@ def rounds_to_read(db: Database, person: Person) -> list[RoundProgress]:
 
 
 def next_case(db: Database, person: Person, round_id: int) -> ReadingCase | None:
-    """The case at the lowest position that this reader has not answered; None when the round is read through.
+    """The case at the lowest position that this reader has not answered; None when the round is read through. `show` it to a reader.
 
     Raises NotAllowed, or StudyError for a round that is not this reader's, has not started, or belongs to an unblinded study.
     """
@@ -100,6 +101,15 @@ def next_case(db: Database, person: Person, round_id: int) -> ReadingCase | None
         study, opened, total = _readable(session, person, round_id)
         shown = judgements.next_shown(session, round_id, person.id)
     return _case(shown, opened, total, study) if shown else None
+
+
+def show(db: Database, person: Person, round_id: int) -> ReadingCase | None:
+    """`next_case`, and notes when it was first sent: from then the server counts."""
+    case = next_case(db, person, round_id)
+    if case is not None and not case.shown_before:
+        with db.write() as session:
+            judgements.note_shown(session, round_id, person.id)
+    return case
 
 
 def case_again(db: Database, person: Person, round_id: int, position: int) -> ReadingCase | None:
@@ -116,12 +126,14 @@ def given(row: judgements.JudgementRow) -> Answer:
     return Answer.from_dict({name: getattr(row, name) for name in Answer.__dataclass_fields__})
 
 
-def submit(db: Database, person: Person, code: str, answer: Answer, shown_at: datetime, *, phase: int = 1, viewing: Viewing | None = None) -> bool:
+def submit(
+    db: Database, person: Person, code: str, answer: Answer, shown_at: datetime | None = None, *, phase: int = 1, viewing: Viewing | None = None
+) -> bool:
     """Stores the first judgement of a case: True; False if this reader's judgement of it was there already (a double click, a second window).
 
-    shown_at: when the server sent the strip. The study's first judgement freezes the protocol. Judgement, freeze and audit entry are one
-    transaction: once this returns, they are on disk. Raises NotAllowed, or StudyError for an answer that will not do, a code that is not in this
-    reader's order, a case that was not shown yet, a round that has not started, or an unblinded study.
+    shown_at: when the server sent the strip; None: when `show` first did. The study's first judgement freezes the protocol. Judgement, freeze and
+    audit entry are one transaction: once this returns, they are on disk. Raises NotAllowed, or StudyError for an answer that will not do, a code that
+    is not in this reader's order, a case that was not shown yet, a round that has not started, or an unblinded study.
     """
 
     def revision(session: Session, placed: judgements.Placed, _answer: Answer) -> int | None:
@@ -134,11 +146,13 @@ def submit(db: Database, person: Person, code: str, answer: Answer, shown_at: da
     return _store(db, person, code, answer, shown_at, phase, viewing, revision)
 
 
-def revise(db: Database, person: Person, code: str, answer: Answer, shown_at: datetime, *, phase: int = 1, viewing: Viewing | None = None) -> bool:
+def revise(
+    db: Database, person: Person, code: str, answer: Answer, shown_at: datetime | None = None, *, phase: int = 1, viewing: Viewing | None = None
+) -> bool:
     """Appends a correction as a new revision, until the reader signs the round: True; False if it says what the newest revision says.
 
-    Raises as `submit` does, and for a case that has no judgement yet, a signed round, and in a purpose-blind round for a case of the first
-    phase once the second has begun: what the reader knows by then must not colour it.
+    shown_at: None: so long ago as the viewing says that the strip was looked at. Raises as `submit` does, and for a case that has no judgement yet, a
+    signed round, and for a case of a first phase once the second has come into view: what the reader knows by then must not colour it.
     """
 
     def revision(session: Session, placed: judgements.Placed, answer: Answer) -> int | None:
@@ -158,13 +172,13 @@ def _store(
     person: Person,
     code: str,
     answer: Answer,
-    shown_at: datetime,
+    shown_at: datetime | None,
     phase: int,
     viewing: Viewing | None,
     revision: Callable[[Session, judgements.Placed, Answer], int | None],
 ) -> bool:
     demand(person, Action.READ_CASES)
-    if shown_at.tzinfo is None or shown_at > now():
+    if shown_at is not None and (shown_at.tzinfo is None or shown_at > now()):
         raise StudyError(f"shown_at: {shown_at} is no moment in the past with a time zone. Reload the page.")
     viewed = viewing or Viewing()
     try:
@@ -177,6 +191,9 @@ def _store(
             number = revision(session, placed, answer)
             if number is None:
                 return False
+            at = now()
+            looked = timedelta(milliseconds=(viewed.reading_ms or 0) + (viewed.away_ms or 0))
+            first_sent = placed.shown_at if number == 1 else None
             if study.frozen_at is None:  # whatever the case's role: none may take another way
                 stored.change(session, study.id, frozen_at=now())
                 audit.append(session, person.id, "protocol frozen", f"study {study.id}", {"protocol_hash": study.protocol_hash})
@@ -186,8 +203,8 @@ def _store(
                 reader_id=person.id,
                 phase=phase,
                 revision=number,
-                shown_at=shown_at,
-                submitted_at=now(),
+                shown_at=min(shown_at or first_sent or at - looked, at),  # a clock may have been set back
+                submitted_at=at,
                 protocol_hash=study.protocol_hash,
                 reading_ms=viewed.reading_ms,
                 away_ms=viewed.away_ms,
@@ -201,6 +218,7 @@ def _store(
                 f"case {code}",
                 {"round": placed.round_id, "position": placed.position, "revision": number, "sha256": answer.sha256()},
             )
+            judgements.note_shown(session, placed.round_id, person.id)  # its receipt brings the next case
     except IntegrityError:  # a second window was first
         with db.read() as session:
             if (placed := judgements.placed(session, code, person.id, phase)) is None or not placed.revisions:
@@ -239,15 +257,17 @@ def _starts_at(session: Session, opened: stored.RoundRow, person: Person) -> dat
 
 
 def _case(shown: judgements.Shown, opened: stored.RoundRow, total: int, study: stored.StudyRow) -> ReadingCase:
+    order = study.protocol["question_order"]
     return ReadingCase(
         code=shown.code,
         round_id=opened.id,
-        round_number=opened.number,
         position=shown.position,
         total=total,
         phase=shown.phase,
-        questions=questions(study.protocol["question_order"], shown.phase),
+        first=(shown.phase - 1) * total // phases(order) + 1,
+        questions=questions(order, shown.phase),
         counts=from_bytes(shown.samples),
         demo=study.demo,
         study_title=study.title,
+        shown_before=shown.shown_at is not None,
     )

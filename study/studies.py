@@ -363,7 +363,7 @@ def _practice(session: Session, study: stored.StudyRow, readers: Sequence[stored
     found = []
     for reader in readers:
         attempt = stored_practice.attempt(session, opened.id, reader.id)
-        done = len(stored_practice.told(session, opened.id, reader.id, attempt))
+        done = sum(number == attempt for number, _, _ in stored_practice.given(session, opened.id, reader.id))
         passed = not practice.still_to_pass(session, study.id, reader.id)
         found.append(ReaderPractice(reader.id, reader.name, reader.site, attempt if done else 0, done, opened.cases, passed))
     plan = {key: value for key, value in opened.plan.items() if key not in TELLING}

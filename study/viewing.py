@@ -24,6 +24,7 @@ class Viewing:
     speed: float | None = None  # mm/s
     gain: float | None = None  # mm/mV
     zoom: float | None = None  # 1: true scale
+    pinch: float | None = None  # the browser's own magnification by two fingers
     changes: list[dict[str, Any]] = field(default_factory=list)  # [{at_ms, what, to}]
     calipers: int | None = None  # measurements made
     march_out: int | None = None  # times that an interval was marched out
@@ -45,6 +46,7 @@ class Viewing:
             speed=_number(words.get("speed"), 100),
             gain=_number(words.get("gain"), 100),
             zoom=_number(words.get("zoom"), 100),
+            pinch=_number(words.get("pinch"), 100),
             changes=_changes(words.get("changes")),
             calipers=_whole(words.get("calipers"), 10_000),
             march_out=_whole(words.get("march_out"), 10_000),

@@ -6,7 +6,6 @@ and its place: nothing else differs between cases. The parts of the script are f
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from functools import cache
@@ -15,25 +14,19 @@ from typing import Any
 
 import streamlit as st
 
-from generator.strip import Counts, to_bytes
+from pages.front_door import DEMO_NOTICE
 from study.answers import COMMENT_LENGTH
 from study.ecg_paper import geometry
-from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, QUALITY_ANSWERS, RHYTHM_ANSWERS, SCALE
+from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, QUALITY_ANSWERS, RHYTHM_ANSWERS, RHYTHM_WORDS, SCALE
 from study.screens import CARD_MM
 
 KEY = "desk"
-EVENTS = ("back", "leave", "onward", "calibrated")  # answers go another way: pages/cases.py
-RHYTHM_WORDS = {"NSR": "sinus rhythm", "AF": "atrial fibrillation"}
+EVENTS = ("back", "leave", "onward", "calibrated")  # answers go another way: study/cases.py
 RHYTHM_KEYS = dict(zip(RHYTHM_ANSWERS, "NAOU", strict=True))
 ITEM_KEYS = dict(zip(MORPHOLOGY_ITEMS, "PRQSTI", strict=True))
 QUALITY_KEYS = dict(zip(QUALITY_ANSWERS, "789", strict=True))
 
-_SCRIPT = ("paper.js", "clock.js", "calipers.js", "drafts.js", "form.js", "keys.js", "desk.js")
-
-
-def samples(counts: Counts) -> str:
-    """A strip as the desk takes it: base64 of its canonical bytes, as long for every strip."""
-    return base64.b64encode(to_bytes(counts)).decode()
+_SCRIPT = ("paper.js", "clock.js", "calipers.js", "drafts.js", "form.js", "keys.js", "sending.js", "keyboard.js", "desk.js")
 
 
 def desk(data: dict[str, Any], **on_event: Callable[[], None]) -> None:
@@ -58,6 +51,7 @@ def words() -> dict[str, Any]:
         "cues": CUES,
         "commentLength": COMMENT_LENGTH,
         "cardMm": CARD_MM,
+        "demo": DEMO_NOTICE,
     }
 
 

@@ -6,20 +6,26 @@ const GRAB_MM = 2; // this near, a leg is taken up
 const plainLead = (name) => name.replace("-", ""); // Cabrera's -aVR is lead aVR
 
 class Calipers {
-  constructor(svg, told) {
-    this.svg = svg;
-    this.told = told; // called with words for those who do not see the overlay
+  // told(words for those who do not see the overlay), changed(): another mark, drawn(): after each drawing.
+  constructor(svg, { told, changed, drawn }) {
+    Object.assign(this, { svg, told, changed, drawn });
     this.counts = { calipers: 0, march_out: 0 };
     this.clear();
     svg.addEventListener("pointerdown", (event) => this.down(event));
     svg.addEventListener("pointermove", (event) => this.move(event));
-    svg.addEventListener("pointerup", (event) => this.up(event));
+    for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, (event) => this.up(event));
   }
 
   // Forgets everything: another strip.
   clear() {
-    Object.assign(this, { tool: null, part: null, a: null, b: null, active: "b", marching: false, qt: null, rr: null, marks: [], lead: null });
+    Object.assign(this, { tool: null, marching: false, qt: null, rr: null, marks: [], lead: null });
+    this.letGo();
     this.counts = { calipers: 0, march_out: 0 };
+  }
+
+  // No legs, and none being placed.
+  letGo() {
+    Object.assign(this, { part: null, a: null, b: null, active: "b", placing: false, held: null, pressed: null, fromKeyboard: false, begun: false });
   }
 
   // The sheet that lies under the overlay.
@@ -29,9 +35,13 @@ class Calipers {
     this.sheet = sheet;
     if (this.part) { // speed, gain or layout have changed: the interval stays, where its lead is still shown
       const lead = plainLead(this.part.lead);
-      const part = this.parts().find((one) => plainLead(one.lead) === lead && kept.every((s) => s === undefined || s === null || (s >= one.from && s <= one.to)));
-      this.part = part || null;
-      for (const name of ["a", "b"]) this[name] = part && this[name] ? this.at(part, this[name].seconds, this[name].millivolts) : null;
+      const holds = (one) => plainLead(one.lead) === lead && kept.every((s) => s === undefined || s === null || (s >= one.from && s <= one.to));
+      const long = (one) => one.to - one.from;
+      const part = this.parts().filter(holds).sort((one, other) => (other.row === this.part.row) - (one.row === this.part.row) || long(other) - long(one))[0];
+      const sign = part && part.lead !== this.part.lead ? -1 : 1; // -aVR is aVR the other way up
+      const legs = ["a", "b"].map((name) => part && this[name] && this.at(part, this[name].seconds, sign * this[name].millivolts));
+      if (!part || !legs[1]) this.letGo();
+      else Object.assign(this, { part, a: legs[0], b: legs[1] });
     }
     const last = this.lead;
     this.lead = last && this.parts().find((one) => one.lead === last.lead && one.row === last.row) || null;
@@ -48,16 +58,23 @@ class Calipers {
     return { seconds: inside, millivolts, x: part.x + (inside - part.from) * this.sheet.speed, y: part.baseline - millivolts * this.sheet.gain };
   }
 
+  millimetres(event) {
+    const box = this.svg.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * this.sheet.width, ((event.clientY - box.top) / box.height) * this.sheet.height];
+  }
+
   // Where a pointer is: on which part, at which second and millivolt; null in the margins.
   point(event) {
-    const box = this.svg.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * this.sheet.width, y = ((event.clientY - box.top) / box.height) * this.sheet.height;
+    const [x, y] = this.millimetres(event);
     const found = placeAt(this.sheet, x, y);
     return found && { ...found, x, y, part: this.parts().filter((part) => part.row === found.row)[found.part] };
   }
 
-  take(tool) {
+  // Takes a tool up, or puts it down. byKey: with legs to begin with, on the chosen lead; the pointer brings its own.
+  take(tool, byKey = false) {
     this.tool = this.tool === tool ? null : tool;
+    const elsewhere = this.lead && this.part && (this.lead.row !== this.part.row || this.lead.x !== this.part.x);
+    if (this.tool && byKey && (!this.b || elsewhere)) this.begin();
     this.draw();
   }
 
@@ -67,7 +84,7 @@ class Calipers {
     this.part = part;
     this.a = this.at(part, part.from + 0.5, 0);
     this.b = this.at(part, part.from + 1, 0);
-    Object.assign(this, { active: "b", placing: false, fromKeyboard: false });
+    Object.assign(this, { active: "b", placing: false, fromKeyboard: false, begun: true });
   }
 
   down(event) {
@@ -76,6 +93,7 @@ class Calipers {
     if (!here || !here.part) return;
     event.preventDefault();
     this.svg.setPointerCapture(event.pointerId);
+    if (this.begun) this.letGo();
     const near = (leg) => leg && this.part && here.row === this.part.row && Math.abs(leg.x - here.x) < GRAB_MM;
     this.fromKeyboard = false;
     if (this.b && (near(this.a) || near(this.b))) this.held = near(this.b) ? "b" : "a";
@@ -95,8 +113,7 @@ class Calipers {
 
   move(event) {
     if (!this.tool || !(this.held || this.placing) || !event.isPrimary) return;
-    const box = this.svg.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * this.sheet.width, y = ((event.clientY - box.top) / box.height) * this.sheet.height;
+    const [x, y] = this.millimetres(event);
     this.drag({ seconds: this.part.from + (x - this.part.x) / this.sheet.speed, millivolts: (this.part.baseline - y) / this.sheet.gain });
   }
 
@@ -137,7 +154,14 @@ class Calipers {
     this.fromKeyboard = true;
     this.say();
     this.draw();
+    this.bring();
     return true;
+  }
+
+  // What the keyboard moves stays in view.
+  bring() {
+    const moved = this.svg.querySelector(".leg.active, .lead");
+    if (moved) moved.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   swap() {
@@ -159,7 +183,6 @@ class Calipers {
   keep(what) {
     if (this.ms) this[what] = this.ms;
     this.draw();
-    return this.qtc();
   }
 
   // Corrected QT in ms: Bazett 1920, QT / sqrt(RR in s); Fridericia 1920, QT / cube root of RR.
@@ -171,18 +194,16 @@ class Calipers {
 
   // The region between the legs becomes a mark: this is where the cue is.
   mark() {
-    if (!this.ms) return null;
+    if (!this.ms) return;
     const times = [this.a.seconds, this.b.seconds].map((s) => Math.round(s * 1000));
     const mark = { lead: plainLead(this.part.lead), from_ms: Math.min(...times), to_ms: Math.max(...times) };
-    if (mark.from_ms === mark.to_ms) return null;
+    if (mark.from_ms === mark.to_ms) return;
     this.marks.push(mark);
-    this.a = this.b = this.part = null;
-    this.placing = false;
+    this.letGo();
     this.tool = null;
     this.draw();
     this.told(`Marked ${mark.lead} from ${mark.from_ms} to ${mark.to_ms} milliseconds`);
-    if (this.changed) this.changed();
-    return mark;
+    this.changed();
   }
 
   // Chooses the lead in a direction, for those who read by keyboard.
@@ -198,6 +219,7 @@ class Calipers {
     }
     this.told(`Lead ${this.lead.lead}`);
     this.draw();
+    this.bring();
   }
 
   words() {
@@ -254,6 +276,6 @@ class Calipers {
     }
     this.svg.replaceChildren(...drawn);
     this.svg.classList.toggle("measuring", Boolean(this.tool));
-    if (this.onDraw) this.onDraw();
+    this.drawn();
   }
 }

@@ -1,20 +1,36 @@
 // What this browser keeps: drafts until the server has stored the answer, and a few habits. Nothing here is needed; a reload is kinder with it.
-const KEPT_DAYS = 14; // drafts of cases that were never submitted
+const KEPT_DAYS = 14; // a draft that was never submitted; one that was stays until it is stored
+
+const MEMORY = new Map(); // where a browser keeps nothing
 
 const Kept = {
   get(what) {
     try {
-      return localStorage.getItem(`blindstrip/${what}`);
+      const found = localStorage.getItem(`blindstrip/${what}`);
+      if (found !== null) return found;
     } catch {
-      return null; // a browser that keeps nothing
+      // forbidden
+    }
+    return MEMORY.get(what) ?? null;
+  },
+
+  // Whether it will outlive this page.
+  set(what, value) {
+    MEMORY.set(what, value);
+    try {
+      localStorage.setItem(`blindstrip/${what}`, value);
+      return true;
+    } catch {
+      return false; // full, or forbidden
     }
   },
 
-  set(what, value) {
+  drop(what) {
+    MEMORY.delete(what);
     try {
-      localStorage.setItem(`blindstrip/${what}`, value);
+      localStorage.removeItem(`blindstrip/${what}`);
     } catch {
-      // full, or forbidden: the answer is still on the screen
+      // nothing is kept here
     }
   },
 
@@ -25,39 +41,30 @@ const Kept = {
     return `${browser}-${Math.max(screen.width, screen.height)}x${Math.min(screen.width, screen.height)}`;
   },
 
-  draft(reader, place) {
+  draft(name) {
     try {
-      return JSON.parse(Kept.get(`${reader}/${place}`));
+      return JSON.parse(Kept.get(`draft/${name}`));
     } catch {
       return null;
     }
   },
 
-  setDraft(reader, place, draft) {
-    Kept.set(`${reader}/${place}`, JSON.stringify({ ...draft, at: Date.now() }));
+  setDraft(name, draft) {
+    return Kept.set(`draft/${name}`, JSON.stringify({ ...draft, at: Date.now() }));
   },
 
-  drop(reader, place) {
+  // Forgets drafts that nobody came back to.
+  tidy(current) {
+    let names = [];
     try {
-      localStorage.removeItem(`blindstrip/${reader}/${place}`);
+      names = Object.keys(localStorage).filter((name) => name.startsWith("blindstrip/draft/"));
     } catch {
-      // nothing is kept here
+      return;
     }
-  },
-
-  // Drafts that are of no use: of cases of this round that the server has, but for the one in view, and old ones.
-  forget(reader, place, { prefix, before }) {
-    try {
-      const mine = `blindstrip/${reader}/`;
-      for (const name of Object.keys(localStorage)) {
-        if (!name.startsWith(mine)) continue;
-        const other = name.slice(mine.length), { at } = JSON.parse(localStorage.getItem(name)) || {};
-        const old = !(Date.now() - at < KEPT_DAYS * 24 * 3600 * 1000);
-        const stored = other.startsWith(prefix) && parseInt(other.slice(prefix.length), 10) < before;
-        if (old || (stored && other !== place)) localStorage.removeItem(name);
-      }
-    } catch {
-      // nothing is kept here
+    for (const name of names.map((one) => one.slice("blindstrip/draft/".length))) {
+      const draft = Kept.draft(name);
+      const old = !draft || (!draft.sent && !(Date.now() - draft.at < KEPT_DAYS * 24 * 3600 * 1000));
+      if (old && name !== current) Kept.drop(`draft/${name}`);
     }
   },
 };

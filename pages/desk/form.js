@@ -14,18 +14,21 @@ function el(tag, attributes = {}, ...children) {
 const key = (letter) => el("kbd", {}, letter);
 
 class Form {
-  constructor(changed) {
+  // end: what stands below the questions and never changes.
+  constructor(changed, end) {
     this.changed = changed;
-    this.box = el("div", { class: "form" });
+    this.main = el("div", { class: "questions" });
+    this.side = el("div", { class: "side" });
+    this.box = el("div", { class: "form" }, this.main, this.side, end);
   }
 
   // The questions of a phase, with what is known of the answer.
   show(questions, answer) {
     this.questions = questions;
     const asked = { realism: () => this.realism(), quality: () => this.quality(), rhythm: () => this.rhythm(), morphology: () => this.morphology() };
-    const main = el("div", { class: "questions" }, ...questions.filter((name) => asked[name]).map((name) => asked[name]()));
-    const side = el("div", { class: "side" }, questions.includes("cues") ? this.cues() : null, this.comment(), this.end);
-    this.box.replaceChildren(main, side);
+    this.marks = null;
+    this.main.replaceChildren(...questions.filter((name) => asked[name]).map((name) => asked[name]()));
+    this.side.replaceChildren(...(questions.includes("cues") ? [this.cues()] : []), this.comment());
     this.fill(answer);
   }
 
@@ -120,6 +123,12 @@ class Form {
     const answer = this.answer();
     if (answer.cues.includes(FORM.cues.at(-1)) && !answer.comment.trim()) missing.push("the comment that your cue refers to");
     return missing.map((name) => (name === "realism" ? "real or synthetic" : name));
+  }
+
+  // The next cue, or the one before, from the one that has the focus.
+  step(from, by) {
+    const cues = this.inputs("cues");
+    cues[(cues.indexOf(from) + Math.sign(by) + cues.length) % cues.length].focus();
   }
 
   restPlausible() {

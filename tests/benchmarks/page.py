@@ -33,7 +33,7 @@ from storage import strips
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import Placement, ReadingCase, Truth, now
-from study import people
+from study import cases, people
 from study.people import Person
 from study.protocol import Protocol
 from study.roles import Role
@@ -91,7 +91,7 @@ def measure(*, cases: int, readers: int) -> dict[str, Any]:
             for position in range(1, cases + 1):  # in turn: what slows the machine slows both
                 lines.append(_next_line(plain, position))
                 alone.append(_next_strip(desk, position))
-            with _at_work(server.url, [token for _, token in who[1:]]) as answered:
+            with _at_work(server.url, db, who[1:]) as answered:
                 time.sleep(THINKING[1] if readers else 0)  # until all are in their stride
                 beside = [_next_strip(desk, position) for position in range(cases + 1, 2 * cases + 1)] if readers else []
             arms = _arms(db, reader)
@@ -213,22 +213,21 @@ def _arms(db: Database, reader: Person) -> list[str]:
 
 
 @contextmanager
-def _at_work(url: str, tokens: list[str]) -> Iterator[list[int]]:
+def _at_work(url: str, db: Database, readers: list[tuple[Person, str]]) -> Iterator[list[int]]:
     """Readers who answer, each in a thread, until the block ends; the list grows by one for each answer."""
     over, answered = threading.Event(), list[int]()
 
-    def read(token: str, seed: int) -> None:
+    def read(person: Person, token: str, seed: int) -> None:
         chance = random.Random(seed)
         with Tab(url, token, query="round=1") as tab, httpx.Client(base_url=url, cookies={COOKIE: token}) as client:
             tab.run()
-            position = 1
-            while not over.wait(chance.uniform(*THINKING)):
-                answer = client.post("/answer", json={"place": f"1-{position}", "answer": GOOD_ANSWER.as_dict(), "viewing": {}})
-                assert answer.json()["case"]
-                position += 1
-                answered.append(position)
+            case = cases.of_round(db, person, 1)
+            while case and not over.wait(chance.uniform(*THINKING)):
+                sent = {"place": case["place"], "key": case["key"], "answer": GOOD_ANSWER.as_dict(), "viewing": {}}
+                case = client.post("/answer", json=sent).json()["case"]
+                answered.append(case["done"])
 
-    threads = [threading.Thread(target=read, args=(token, number)) for number, token in enumerate(tokens)]
+    threads = [threading.Thread(target=read, args=(*one, number)) for number, one in enumerate(readers)]
     for thread in threads:
         thread.start()
     try:

@@ -44,7 +44,8 @@ def desk(server: Server, chrome: Browser, hospital: World) -> Iterator[Page]:
 @pytest.fixture
 def at(desk: Page, server: Server, hospital: World) -> int:
     """A desk with an empty form; the position of the case on it, as the database has it."""
-    desk.evaluate("Object.keys(localStorage).filter(name => /[0-9]$|again$/.test(name)).forEach(name => localStorage.removeItem(name))")
+    desk.goto(server.url + "/healthz")  # the desk keeps a draft when it is left
+    desk.evaluate("Object.keys(localStorage).filter(name => name.includes('/draft/')).forEach(name => localStorage.removeItem(name))")
     desk.goto(server.url + "/?round=1")
     position = len({row.case_id for row in judgements(hospital)}) + 1
     on_desk(desk, f"1-{position}")
@@ -185,6 +186,60 @@ def test_a_region_is_marked_and_stored_with_how_the_strip_was_viewed(desk: Page,
     assert viewing["pixels_per_mm"] == pytest.approx(CSS_PIXELS_PER_MM)
 
 
+def test_calipers_begin_anew_on_another_lead_and_with_the_pointer(desk: Page, at: int) -> None:
+    press(desk, "c")
+    expect(desk.locator(".overlay .leg")).to_have_count(2)  # with legs for the arrow keys
+    first = desk.locator(".overlay .leg").first.get_attribute("x1")
+    press(desk, "c")
+    for _ in range(2):
+        desk.keyboard.press("ArrowRight")  # to V1's column
+    press(desk, "c")
+    assert desk.locator(".overlay .leg").first.get_attribute("x1") != first
+    click(desk, SHEET.first + 20, SHEET.baselines[0])
+    expect(desk.locator(".overlay .leg")).to_have_count(1)  # the first of two clicks
+    click(desk, SHEET.first + 40, SHEET.baselines[0])
+    expect(desk.locator(".overlay .words")).to_contain_text(re.compile(r"^(799|800|801) ms"))
+    press(desk, "lll")  # 12x1, where lead I runs on: the interval stays
+    expect(desk.locator(".overlay .words")).to_contain_text(re.compile(r"^(799|800|801) ms"))
+    desk.keyboard.press("Escape")
+    desk.keyboard.press("Escape")
+    expect(desk.locator(".overlay .leg")).to_have_count(0)
+    press(desk, "l")
+
+
+def test_minus_avr_is_avr_the_other_way_up(desk: Page, at: int) -> None:
+    press(desk, "c")
+    click(desk, SHEET.first + 70, SHEET.baselines[0])
+    click(desk, SHEET.first + 80, SHEET.baselines[0] - 8)
+    expect(desk.locator(".overlay .words")).to_contain_text(" 0.80 mV")
+    press(desk, "lllv")
+    expect(desk.locator(".overlay .words")).to_contain_text("-0.80 mV")
+    press(desk, "vl")
+
+
+def test_a_correction_is_left_unchanged_by_esc_and_not_by_chance(desk: Page, hospital: World, at: int) -> None:
+    before = len(judgements(hospital))
+    desk.keyboard.press("Backspace")
+    on_desk(desk, f"1-{at - 1}-again")
+    given = desk.locator(".form input[name=realism]:checked").get_attribute("value")
+    press(desk, "5u" if given != "5" else "4u")
+    desk.keyboard.press("Backspace")
+    expect(desk.locator(".status")).to_contain_text("Store the correction first")
+    desk.keyboard.press("Escape")
+    on_desk(desk, f"1-{at}")
+    assert len(judgements(hospital)) == before
+    desk.keyboard.press("Backspace")
+    on_desk(desk, f"1-{at - 1}-again")
+    assert desk.locator(".form input[name=realism]:checked").get_attribute("value") == given
+
+
+def test_a_held_key_counts_once(desk: Page, at: int) -> None:
+    for _ in range(5):
+        desk.keyboard.down("q")  # the first down, then repeats
+    desk.keyboard.up("q")
+    assert desk.locator("[data-question='QRS complex'] input:checked").get_attribute("value") == "plausible"
+
+
 def test_the_next_case_is_at_the_standard_scale_again(desk: Page, hospital: World, at: int) -> None:
     press(desk, "].c1uy")
     submitted(desk, hospital, at)
@@ -255,7 +310,8 @@ def test_every_key_of_the_form_is_told_and_means_one_thing(desk: Page, at: int) 
     told = desk.get_by_role("dialog", name="Keys").inner_text()
     desk.keyboard.press("Escape")
     form = words()
-    letters = [letter for _, _, letter in form["rhythm"]] + [letter for _, letter in form["items"]] + [letter for _, letter in form["quality"]]
-    letters += list("YWKCMEHXLVDBFG")
-    assert len(letters) == len(set(letters))
+    letters = [letter for _, _, letter in form["rhythm"]] + [letter for _, letter in form["items"]] + list("YWKCMEHXLVDBFG")
+    quality = [letter for _, letter in form["quality"]]
+    assert len({*letters, *quality}) == len(letters) + len(quality)
     assert all(letter in told for letter in letters)
+    assert "quality" not in told  # it is not asked here

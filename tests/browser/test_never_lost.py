@@ -13,10 +13,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
-from pages.cases import ELSEWHERE
 from storage import audit
 from storage.database import Database
 from storage.tables import Judgement
+from study.cases import ELSEWHERE
 from tests import world
 from tests.browser.driving import Server, at_the_desk, on_desk, press, start_server
 from tests.browser.wire_cutter import Network

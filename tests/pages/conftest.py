@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import access, cases
+from pages import access
 from storage.database import Database
 from tests import world
 from tests.pages.visiting import Visit, without_a_browser
@@ -24,7 +24,6 @@ def _own_main() -> Iterator[None]:
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setenv("BLINDSTRIP_DATABASE", f"sqlite:///{tmp_path / 'study.db'}")
     access.database.cache_clear()
-    cases.forget_what_was_sent()
     yield access.database()
     access.database().close()
     access.database.cache_clear()

@@ -171,15 +171,15 @@ def _read(server: Server, db: Database, reader: Person, round_id: int) -> list[C
             with Tab(server.url, cookie, query=f"round={round_id}") as tab:
                 entered = decoded(tab.run().messages)
             cases.append(Case(Place(round_id, position, len(rows)), arm, role, entered, followed, pages, [_pdf(client, round_id, position)]))
-            followed = [_answered(client, f"{round_id}-{position}")]
+            followed = [_answered(client, data(entered))]
     assert followed
     assert followed[0]["json"] == {"done": True, "notice": None}
     return cases
 
 
-def _answered(client: httpx.Client, place: str) -> dict[str, Any]:
+def _answered(client: httpx.Client, case: dict[str, Any]) -> dict[str, Any]:
     """What the server says to an answer: the next case."""
-    answer = client.post("/answer", json={"place": place, "answer": GOOD_ANSWER.as_dict(), "viewing": {}})
+    answer = client.post("/answer", json={"place": case["place"], "key": case["key"], "answer": GOOD_ANSWER.as_dict(), "viewing": {}})
     headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
     return {"status": answer.status_code, "headers": headers, "json": answer.json()}
 

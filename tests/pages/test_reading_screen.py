@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from pages import access, cases
-from pages.cases import ELSEWHERE
+from pages import access
 from storage.database import Database
-from storage.tables import Judgement, Screen
-from study import reading, signing
+from storage.tables import Judgement, Placement, Screen
+from study import cases, reading, signing
 from study.answers import Answer, Mark
+from study.cases import ELSEWHERE, NotYours
 from study.protocol import CUES, PURPOSE_BLIND, REALISM_LAST
 from tests import world
 from tests.pages.visiting import Visit, by_label, on_desk, send, shown, without_a_browser
@@ -139,6 +139,8 @@ def test_an_answer_that_will_not_do_is_refused_in_words_and_the_case_stays(visit
     ],
 )
 def test_nonsense_from_a_browser_stores_nothing_and_is_answered_in_words(visit: Visit, db: Database, nonsense: Any) -> None:
+    if isinstance(nonsense, dict):
+        nonsense = nonsense | {"key": visit.key("1-1")}
     assert set(cases.answered(db, visit.world.people["reader"], nonsense)) == {"problem"}
     assert stored(db) == []
 
@@ -159,14 +161,35 @@ def test_an_answer_that_is_sent_again_is_stored_once_and_says_nothing(visit: Vis
     assert len(stored(db)) == 1
 
 
-def test_after_a_restart_an_answer_is_taken_all_the_same(visit: Visit, db: Database) -> None:
+def test_an_answer_is_bound_to_its_reader_its_case_and_its_database(visit: Visit, db: Database) -> None:
+    """Ada's window sends again after Ben has signed in; or a browser keeps the draft of a database that is no more."""
     visit.reads()
-    cases.forget_what_was_sent()
-    assert visit.submits(place="1-1")["case"]["place"] == "1-2"
-    cases.forget_what_was_sent()
-    assert visit.submits(place="1-1")["notice"] is None
-    assert "not shown to you yet" in visit.submits(place="1-5")["problem"]
+    answer = GOOD_ANSWER.as_dict()
+    for key in (visit.key("1-1", "other"), visit.key("1-2"), "", None, "0" * 32):
+        with pytest.raises(NotYours):
+            cases.answered(db, visit.world.people["reader"], {"place": "1-1", "key": key, "answer": answer})
+    assert stored(db) == []
+    visit.submits()
+    with pytest.raises(NotYours):
+        cases.answered(db, visit.world.people["reader"], {"place": "1-1-again", "key": visit.key("1-2"), "answer": answer})
+    with pytest.raises(NotYours):
+        cases.answered(db, visit.world.people["reader"], {"place": "1-1", "key": visit.key("1-1", "other"), "answer": answer})
     assert len(stored(db)) == 1
+
+
+def test_a_case_that_was_not_shown_takes_no_answer(visit: Visit, db: Database) -> None:
+    assert "not shown to you yet" in visit.submits(place="1-5")["problem"]
+    assert stored(db) == []
+
+
+def test_when_a_strip_was_sent_outlives_the_server_and_a_clock_set_back(visit: Visit, db: Database) -> None:
+    visit.reads()
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    with db.write() as session:
+        session.execute(update(Placement).where(Placement.position == 1).values(shown_at=ahead))
+    visit.submits()
+    [judgement] = stored(db)
+    assert judgement.shown_at == judgement.submitted_at < ahead
 
 
 def test_a_stale_window_cannot_answer_for_a_case_it_does_not_show(visit: Visit, db: Database) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import streamlit as st
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from pages import access, cases, desk
+from pages import access, desk
+from storage.tables import Placement, ReadingCase
+from study import cases
 from study.answers import Answer
 from tests.world import GOOD_ANSWER, World
 
@@ -23,7 +27,7 @@ def without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def plain(data: dict[str, Any], **on_event: Callable[[], None]) -> None:
         st.session_state[_ON_DESK] = data
-        st.text(" ".join(str(data[name]) for name in ("title", "study", "demo")))
+        st.text(f"{data['title']} {data['study']} {desk.words()['demo'] if data['demo'] else ''}")
         for event, callback in on_event.items():
             st.button(event, key=f"desk-{event}", on_click=callback)
 
@@ -65,7 +69,21 @@ class Visit:
         """What the server says to an answer from the desk; without a place, to the case that comes next."""
         reader = self.world.people[who]
         place = place or (cases.of_round(self.world.db, reader, self.world.round_id) or {})["place"]
-        return cases.answered(self.world.db, reader, {"place": place, "answer": answer.as_dict(), **more})
+        return cases.answered(self.world.db, reader, {"place": place, "key": self.key(place, who), "answer": answer.as_dict(), **more})
+
+    def key(self, place: str, who: str = "reader") -> str:
+        """What binds the case at a place to its reader, as the desk has been told it; empty where it has not."""
+        reader, [round_id, position] = self.world.people[who], place.removeprefix("practice-").removesuffix("-again").split("-")[:2]
+        if who != "coordinator" and int(round_id) == self.world.round_id:
+            with self.world.db.read() as session:
+                code = session.scalar(
+                    select(ReadingCase.code)
+                    .join(Placement, Placement.case_id == ReadingCase.id)
+                    .where(Placement.reader_id == reader.id, Placement.position == int(position))
+                )
+                phase = session.scalar(select(Placement.phase).where(Placement.reader_id == reader.id, Placement.position == int(position)))
+            return hashlib.sha256(f"{code} {phase} {reader.id} {reader.username}".encode()).hexdigest()[:32]
+        return ""
 
 
 def shown(test: AppTest) -> str:

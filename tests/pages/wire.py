@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from study.protocol import SCALE
 
 # Random or content hashes: the only texts but the position that may differ. By the field's name, so that a hash anywhere else is found.
-_OPAQUE_FIELDS = re.compile(r"(\.hash|_hash|\.id|_id)$")
+_OPAQUE_FIELDS = re.compile(r"(\.hash|_hash|\.id|_id|\.key|\.draft)$")
 _OPAQUE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
 _SAMPLES = ".counts"
 _SCRIPT = re.compile(r"\.(js|css|html)_content$")  # of the desk: the same for every case, which `differences` sees to
@@ -82,7 +82,6 @@ def _without(path: str, value: Any, place: Place) -> Any:
     for name, of_position in {
         "done": place.position - 1,
         "before": place.position > 1,
-        "stored.before": place.position,
         "pdf.case": place.position,
     }.items():
         if path.endswith((f".json.{name}", f".case.{name}")) and value == of_position and type(value) is type(of_position):

@@ -84,7 +84,7 @@ def test_a_reader_judges_a_case_once_a_revision(world: Any) -> None:
         assert last is not None
         assert (last[0].code, last[1].revision) == ("code1", 2)
         placed = judgements.placed(session, "code1", reader, 1)
-        assert placed == judgements.Placed(cases[1], round_id, "scored", 1, 1, 2)
+        assert placed == judgements.Placed(cases[1], round_id, 1, 1, None, 2)
         assert judgements.placed(session, "code1", reader + 1, 1) is None
         assert stored.progress_of_reader(session, reader) == [stored.Progress(round_id, reader, 1, 3)]
 

@@ -195,7 +195,7 @@ def test_a_case_with_two_phases_is_read_twice_in_two_orders(ward: Ward) -> None:
         a, b = stored.add_cases(session, another, [stored.NewCase(1, "scored", "a"), stored.NewCase(2, "scored", "b")])
         stored.add_placements(session, another, ward.reader, [a, b], [b, a])
     seen = []
-    for case_id, phase, reached in ((a, 1, 1), (b, 1, 1), (b, 2, 1), (a, 2, 2)):
+    for case_id, phase, reached in ((a, 1, 1), (b, 1, 1), (b, 2, 2), (a, 2, 2)):
         with ward.db.write() as session:
             shown = judgements.next_shown(session, another, ward.reader)
             assert shown is not None
@@ -229,7 +229,7 @@ def test_a_case_with_two_phases_is_read_twice_in_two_orders(ward: Ward) -> None:
             (4, 2, 3, None),
         ]
         assert [(judgements.newest(session, a, ward.reader, phase).position) for phase in (1, 2)] == [1, 4]
-        assert judgements.placed(session, "a", ward.reader, 2) == judgements.Placed(a, another, "scored", 4, 2, 1)
+        assert judgements.placed(session, "a", ward.reader, 2) == judgements.Placed(a, another, 4, 2, None, 1)
         assert judgements.placed(session, "a", ward.reader, 3) is None
         again = judgements.shown_again(session, another, ward.reader, 3)
         assert again is not None

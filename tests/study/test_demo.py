@@ -20,7 +20,7 @@ from study.answers import checked
 from study.demo import PLANTED, SITES, make_demo, simulated_answer
 from study.errors import Cancelled, StudyError
 from study.people import demo_people, person_by_username
-from study.practice import QUESTIONS
+from study.protocol import REALISM_FIRST, questions
 from study.reading import next_case, rounds_to_read
 from study.roles import Role
 from study.studies import studies
@@ -109,7 +109,7 @@ def test_a_simulated_reader_has_the_planted_skill(username: str) -> None:
         assert called == pytest.approx(skill.sensitivity if arm == "synthetic" else 1 - skill.specificity, abs=5 * np.sqrt(0.25 / n))
         assert np.mean([answer.rhythm == rhythm for answer in given]) == pytest.approx(skill.rhythm, abs=5 * np.sqrt(0.25 / n))
         assert {answer.realism for answer in given} == {1, 2, 3, 4, 5, 6}
-        assert all(checked(answer, QUESTIONS).realism == answer.realism for answer in given[:50])
+        assert all(checked(answer, questions(REALISM_FIRST, 1)).realism == answer.realism for answer in given[:50])
 
 
 def test_simulated_readers_agree_more_with_themselves_than_with_others_and_with_both_more_than_chance() -> None:

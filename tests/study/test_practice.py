@@ -24,7 +24,7 @@ from study.results import as_json, results
 from study.studies import create_study, study
 from tests.study.hospital import answer, just_now
 from tests.study.practising import Practice, open_practice
-from tests.world import World, make
+from tests.world import GOOD_ANSWER, World, make
 
 
 @pytest.fixture
@@ -271,11 +271,21 @@ def test_an_attempt_out_of_turn_is_refused(world: World, attempt: int) -> None:
     assert answers_kept(world.db) == 0
 
 
-def test_a_purpose_blind_study_practises_the_whole_form(db: Database) -> None:
+def test_the_practice_of_a_purpose_blind_study_does_not_tell_its_purpose(db: Database) -> None:
     world = make(db, question_order=PURPOSE_BLIND)
     reader, of = world.people["reader"], with_practice(world)
-    assert set(practice.QUESTIONS) == {"realism", "rhythm", "morphology", "cues", "marks"}
-    of.go_through(reader)
+    case = practice.next_case(db, reader, of.round_id, 1)
+    assert case is not None
+    assert case.questions == ("quality", "rhythm", "morphology")
+    with pytest.raises(StudyError, match="realism: this is not asked now"):
+        practice.submit(db, reader, case.code, of.round_id, 1, GOOD_ANSWER)
+    heart = replace(GOOD_ANSWER, realism=None, quality="good")
+    while (case := practice.next_case(db, reader, of.round_id, 1)) is not None:
+        practice.submit(db, reader, case.code, of.round_id, 1, heart)
+        lesson = practice.last_lesson(db, reader, of.round_id, 1)
+        assert lesson is not None
+        assert (lesson.arm, lesson.rhythm in ("NSR", "AF")) == (None, True)
+    assert practice.progress(db, reader, of.round_id).realism_right is None
     assert round_of(world, reader).open
 
 

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("round", sa.Column("practice", sa.Boolean(), nullable=False, server_default=sa.false()))
     with op.batch_alter_table("placement", naming_convention=_NAMES) as placement:
         placement.add_column(sa.Column("phase", sa.Integer(), nullable=False, server_default=sa.text("1")))
+        placement.add_column(sa.Column("shown_at", sa.DateTime(timezone=True)))
         placement.drop_constraint("uq_placement_case_id_reader_id", type_="unique")
         placement.create_unique_constraint("uq_placement_case_id_reader_id_phase", ["case_id", "reader_id", "phase"])
     _drop_triggers("judgement")
@@ -107,6 +108,7 @@ def downgrade() -> None:
         placement.drop_constraint("uq_placement_case_id_reader_id_phase", type_="unique")
         placement.create_unique_constraint("uq_placement_case_id_reader_id", ["case_id", "reader_id"])
         placement.drop_column("phase")
+        placement.drop_column("shown_at")
     op.drop_column("round", "practice")
 
 
