@@ -24,9 +24,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages import access, desk, front_door
-from storage.errors import Unavailable
 from study import cases, jobs, people, printing, runner_process
-from study.errors import Problems, SignInRefused, StudyError
+from study.errors import Problems, SignInRefused, StudyError, Unavailable
 from study.people import Person
 from study.settings import Settings
 

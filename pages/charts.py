@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -85,6 +85,39 @@ def intervals(
             y = at[point.row] + offset[point.series]
             layout["annotations"].append(_undefined(point, x_range[0], y))
     return {"data": [_series(name, points, at, offset[name], percent) for name in series], "layout": layout}
+
+
+def roc(curves: Mapping[str, Sequence[tuple[float, float]]], bold: str) -> dict[str, Any]:
+    """ROC curves, (1 - specificity, sensitivity) from corner to corner; `bold` names the one that is drawn over the others."""
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "gridcolor": GRID, "zeroline": False, "fixedrange": True}
+    title = {"font": {"color": QUIET, "size": 12}}
+    lines = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if name == bold else "lines",
+            "name": escape(name),
+            "x": [x for x, _ in curve],
+            "y": [y for _, y in curve],
+            "line": {"color": COLORS[""] if name == bold else "#8a94a1", "width": 3 if name == bold else 1.4},
+            "hovertemplate": f"{escape(name)}<br>1 - specificity %{{x:.0%}}, sensitivity %{{y:.0%}}<extra></extra>",
+        }
+        for name, curve in sorted(curves.items(), key=lambda item: item[0] == bold)
+    ]
+    return {
+        "data": lines,
+        "layout": {
+            "template": {"layout": {}},
+            "height": 420,
+            "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+            "paper_bgcolor": "#ffffff",
+            "plot_bgcolor": "#ffffff",
+            "font": {"color": INK, "size": 13, "family": "Source Sans Pro, Source Sans, sans-serif"},
+            "showlegend": False,
+            "xaxis": {**axis, "title": {"text": "real strips called synthetic (1 - specificity)", **title}},
+            "yaxis": {**axis, "title": {"text": "synthetic strips called synthetic (sensitivity)", **title}, "scaleanchor": "x"},
+            "shapes": [{"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": {"color": QUIET, "width": 1, "dash": "dot"}}],
+        },
+    }
 
 
 def _series(name: str, points: Sequence[Point], at: dict[str, int], offset: float, percent: bool) -> dict[str, Any]:

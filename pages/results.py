@@ -13,6 +13,7 @@ from pages.charts import Point
 from study import jobs, studies
 from study.errors import Problems, StudyError
 from study.people import Person
+from study.protocol import SCALE
 from study.rejections import Rejected
 from study.roles import Action, may
 from study.studies import StudySummary
@@ -32,6 +33,10 @@ _TABLES = {
     "morphology": "Morphology",
     "times": "Reading times",
     "cues": "Cues",
+    "marks": "Leads that were marked",
+    "sites": "Differences between hospitals",
+    "calibration": "The six-point scale against the truth",
+    "learning": "Rounds",
     "utility": "Classifier utility",
     "rejected": "Samples that quality control rejected",
     "readers": "Readers",
@@ -67,11 +72,14 @@ def _study(person: Person, study: StudySummary) -> None:
         return
     if study.demo and not person.demo:
         words.demo_notice()
-    tables, notes = _results(study.id, person.id)
+    tables, notes, curves = _results(study.id, person.id)
     tables["utility"], utility_computed = _stored_utility(person, study.id)
     _headline(tables)
     _verdicts(tables)
     _realism(tables)
+    _scale(tables, curves)
+    _sites(tables["sites"])
+    _learning(tables["learning"])
     left, right = st.columns(2, gap="large")
     with left:
         _agreement(tables)
@@ -92,7 +100,7 @@ def _study(person: Person, study: StudySummary) -> None:
 
 
 @st.cache_data(max_entries=20, show_spinner="Computing intervals ...")
-def _results(study_id: int, person_id: int) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+def _results(study_id: int, person_id: int) -> tuple[dict[str, list[dict[str, Any]]], list[str], dict[str, list[tuple[float, float]]]]:
     """The tables as rows of plain values, kept while nothing changes: an unblinded study takes no more answers."""
     from study import people
     from study import results as found
@@ -101,7 +109,7 @@ def _results(study_id: int, person_id: int) -> tuple[dict[str, list[dict[str, An
     if person is None:
         raise StudyError("Sign in again.")
     result = found.results(database(), person, study_id)
-    return {name: found.records(getattr(result, name)) for name in found.TABLES}, result.notes
+    return {name: found.records(getattr(result, name)) for name in found.TABLES}, result.notes, result.curves
 
 
 def _stored_utility(person: Person, study_id: int) -> tuple[list[dict[str, Any]], bool]:
@@ -170,6 +178,41 @@ def _realism(tables: dict[str, list[dict[str, Any]]]) -> None:
         _chart(charts.intervals(points, x_title="share of each arm called right", x_range=SHARE, percent=True, reference=CHANCE), "sensitivity")
 
 
+def _scale(tables: dict[str, list[dict[str, Any]]], curves: dict[str, list[tuple[float, float]]]) -> None:
+    st.subheader("How sure are they, and are they right to be?")
+    left, right = st.columns(2, gap="large")
+    with left:
+        _chart(charts.roc(curves, "all readings"), "receiver operating characteristic")
+        st.caption(
+            "A line a reader, from the strictest use of the scale to the laxest; the bold one pools all readings. On the dotted line they guess."
+        )
+    with right:
+        rows = _rows(tables["calibration"], group="all")
+        points = [_point(row, SCALE[row["step"] - 1]) for row in rows]
+        _chart(charts.intervals(points, x_title="share of these readings that was synthetic", x_range=SHARE, percent=True), "calibration")
+        st.caption("Readers who know what they know have shares that rise with the step.")
+
+
+def _sites(table: Sequence[dict[str, Any]]) -> None:
+    """Where there are two hospitals: how far apart, not only that they were pooled."""
+    rows = [row for row in table if row["figure"].startswith("difference of ")]
+    if not rows:
+        return
+    st.subheader("Do the hospitals differ?")
+    points = [_point(row, f"{row['name']}: {row['figure'].removeprefix('difference of ')}") for row in rows]
+    _chart(charts.intervals(points, x_title="difference, readers nested in hospitals", x_range=(-1, 1), reference=(0, "alike")), "sites")
+
+
+def _learning(table: Sequence[dict[str, Any]]) -> None:
+    rows = [row for row in _rows(table, group="all") if " - " not in row["round"]]
+    if len(rows) < 2:
+        return
+    st.subheader("Does it change from round to round?")
+    points = [_point(row, f"round {row['round']}") for row in rows]
+    _chart(charts.intervals(points, x_title="share right, all readings", x_range=SHARE, percent=True, reference=CHANCE), "rounds")
+    st.caption("Each round has other strips: what changes may be the strips, not the readers.")
+
+
 def _agreement(tables: dict[str, list[dict[str, Any]]]) -> None:
     st.subheader("Do readers agree?")
     rows = [
@@ -178,6 +221,12 @@ def _agreement(tables: dict[str, list[dict[str, Any]]]) -> None:
     rows = [row for row in rows if row["figure"] == "Gwet's AC1" and row["group"] in ("all", "site")]
     points = [_point(row, _who(row), series=row["arm"]) for row in rows]
     _chart(charts.intervals(points, x_title="Gwet's AC1 on real or synthetic, by arm", x_range=(-1, 1), reference=(0, "chance")), "agreement")
+    [apart] = _rows(tables["agreement"], group="all", item="real or synthetic", arm="synthetic - real", rhythm="all", figure="Gwet's AC1")
+    if apart["value"] is None:
+        st.caption(words.plain(f"The arms' difference is undefined: {apart['reason']}."))
+    else:
+        interval = "" if apart["low"] is None else f" (95 % interval {apart['low']:.2f} to {apart['high']:.2f})"
+        st.caption(words.plain(f"Synthetic less real: {apart['value']:.2f}{interval}. Strips that nobody can tell apart are agreed on alike."))
     own = _rows(tables["repeats"], item="real or synthetic", apart="all", rhythm="all", figure="raw agreement")
     st.caption("With their own repeats (raw agreement)")
     _chart(charts.intervals(_points(own, _who), x_title="share of repeats answered alike", x_range=SHARE, percent=True), "repeats")
@@ -237,7 +286,8 @@ def _rejected(table: Sequence[dict[str, Any]]) -> None:
 def _export(person: Person, study: StudySummary) -> None:
     st.subheader("Export")
     st.caption(
-        "One zip: every judgement, cases, readers by code, orders, seeds, protocol, audit trail, data dictionary, checksums, scripts in R and Python."
+        "One zip: every judgement, cases, readers by code, orders, seeds, protocol, audit trail, the strips (WFDB), the report, ratings for iMRMC, "
+        "data dictionary, checksums, scripts in R and Python."
     )
     if not st.session_state.get(f"bundle-{study.id}"):
         st.button("Prepare the export", key=f"prepare-{study.id}", on_click=_prepare, args=(person, study.id))

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
@@ -14,17 +15,23 @@ from typing import Any
 
 import pandas as pd
 
-from storage import audit, export
+from storage import export, strips
 from storage.database import Database
 from storage.export import Provenance, StudyData
+from study import exports
 from study.bundle_dictionary import data_dictionary
+from study.bundle_strips import licences, six_point_scale, strip_files
+from study.exports import EXPORTED
 from study.judgements import judgement_table, reader_codes
 from study.people import Person
 from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, QUALITY_ANSWERS, RHYTHM_ANSWERS, SCALE
+from study.report.content import report_of
+from study.report.page import page
 from study.results import TABLES, Results, results_of, unblinded
 from study.roles import Action, demand
 
-EXPORTED = "study exported"
+IMRMC = "six_point_scale.imrmc"
+SCRIPTS = ("recompute.py", "recompute.R")
 
 
 def bundle(db: Database, person: Person, study_id: int) -> tuple[str, bytes]:
@@ -36,37 +43,38 @@ def bundle(db: Database, person: Person, study_id: int) -> tuple[str, bytes]:
     data = unblinded(db, person, study_id)
     with db.read() as session:
         origin = export.provenance(session, study_id)
-    content = zipped(bundle_files(data, origin))
-    digest = hashlib.sha256(content).hexdigest()
-    with db.write() as session:
-        if not _noted(export.trail(session, f"study {study_id}", EXPORTED), person, digest):
-            audit.append(session, person.id, EXPORTED, f"study {study_id}", {"sha256": digest})
+        samples = strips.samples(session, data.sha256)
+    content = zipped(bundle_files(data, origin, samples))
+    digest = exports.note(db, person, study_id, content)
     slug = re.sub(r"[^a-z0-9]+", "-", data.study.title.lower()).strip("-")[:40] or f"study-{study_id}"
     return f"blindstrip-{'demo-' if data.study.demo else ''}{slug}-{digest[:12]}.zip", content
 
 
-def bundle_files(data: StudyData, origin: Provenance) -> dict[str, str]:
-    """Name -> text of every file of the bundle, checksums last."""
+def bundle_files(data: StudyData, origin: Provenance, samples: Mapping[int, bytes]) -> dict[str, bytes]:
+    """Name -> content of every file of the bundle, checksums last. samples: of every strip of the study, by its id."""
     found = results_of(data)
     tables = {f"{name}.csv": table for name, table in _records(data, origin).items()}
     tables |= {f"results/{name}.csv": getattr(found, name) for name in TABLES}
     tables["results/readers.csv"] = found.readers.drop(columns="name")
     tables["data_dictionary.csv"] = data_dictionary({name: _with_study(table, data) for name, table in tables.items()})
     texts = {name: _csv(_with_study(table, data)) for name, table in tables.items()}
-    texts |= {"protocol.json": _json(_protocol(data)), "seeds.json": _json(_seeds(data)), "README.txt": _readme(found)}
-    texts |= {name: (files("study") / "bundle_files" / name).read_text(encoding="utf-8") for name in ("recompute.py", "recompute.R")}
-    sums = "".join(f"{hashlib.sha256(texts[name].encode()).hexdigest()}  {name}\n" for name in sorted(texts))
-    return {**texts, "checksums.sha256": sums}
+    texts |= {"protocol.json": _json(_protocol(data)), "seeds.json": _json(_seeds(data)), "README.txt": _readme(found, licences(data, origin))}
+    texts |= {name: (files("study") / "bundle_files" / name).read_text(encoding="utf-8") for name in SCRIPTS}
+    texts["report.html"] = page(report_of(data, origin, found))
+    contents = {name: text.encode() for name, text in texts.items()}
+    contents |= {IMRMC: six_point_scale(_scored(data), _described(found)), **strip_files(data, origin, samples)}
+    sums = "".join(f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in sorted(contents))
+    return {**contents, "checksums.sha256": sums.encode()}
 
 
-def zipped(texts: dict[str, str]) -> bytes:
-    """A zip whose bytes depend on the texts alone: names in order, no moments, no users."""
+def zipped(contents: Mapping[str, bytes]) -> bytes:
+    """A zip whose bytes depend on the contents alone: names in order, no moments, no users."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(texts):
+        for name in sorted(contents):
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, 0o644 << 16
-            archive.writestr(entry, texts[name])
+            archive.writestr(entry, contents[name])
     return buffer.getvalue()
 
 
@@ -150,6 +158,18 @@ def _audit(data: StudyData, origin: Provenance) -> pd.DataFrame:
     return _frame(rows, ("entry", "at", "person", "action", "subject", "detail", "previous", "hash")).astype({"person": "Int64"})
 
 
+def _scored(data: StudyData) -> pd.DataFrame:
+    table = judgement_table(data)
+    return table[table["latest"] & (table["role"] == "scored")]
+
+
+def _described(found: Results) -> str:
+    """The head of the .imrmc file."""
+    demo = "DEMO: simulated recordings and readers\n" if found.demo else ""
+    scale = ", ".join(f"{number} {words}" for number, words in enumerate(SCALE, start=1))
+    return f"{demo}Real or synthetic on a six-point scale: {scale}\nTruth 1: synthetic. Protocol hash: {found.protocol_hash}"
+
+
 def _protocol(data: StudyData) -> dict[str, Any]:
     form = {
         "scale": SCALE,
@@ -168,7 +188,7 @@ def _seeds(data: StudyData) -> dict[str, Any]:
     return {"demo": data.study.demo, "study": data.study.seed, "rounds": rounds, "utility": None if data.utility is None else data.utility["seed"]}
 
 
-def _readme(found: Results) -> str:
+def _readme(found: Results, collections: str) -> str:
     template = (files("study") / "bundle_files" / "README.txt").read_text(encoding="utf-8")
     notes = "\nWhat the figures rest on:\n" + "".join(f"- {note}\n" for note in found.notes)
     return template.format(
@@ -181,6 +201,7 @@ def _readme(found: Results) -> str:
         unblinded=found.unblinded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
         protocol_hash=found.protocol_hash,
         notes=notes,
+        collections=collections,
     )
 
 
@@ -225,7 +246,3 @@ def _canonical(value: Any) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=lambda at: _moment(at)) + "\n"
-
-
-def _noted(trail: list[export.AuditRow], person: Person, digest: str) -> bool:
-    return any(entry.person_id == person.id and entry.detail.get("sha256") == digest for entry in trail)

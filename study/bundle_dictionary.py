@@ -33,6 +33,8 @@ _FIGURE = {
     "item": ("text", "", "question of the form"),
     "arm": ("text", "", "strips counted: all, real, synthetic; synthetic - real: the difference"),
     "cue": ("text", "", "what gave the strip away"),
+    "lead": ("text", "", "lead in which a region was marked as the cue"),
+    "step": ("whole number", "", "step of the scale, 1 definitely real to 6 definitely synthetic"),
     "figure": ("text", "", "name of the figure"),
     "value": ("number", "see unit", "empty where undefined: see reason"),
     "low": ("number", "see unit", "lower end of the interval (95 % unless method says otherwise)"),
@@ -121,7 +123,8 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "low": ("number", "see unit", "lower end of the 90 % interval that two one-sided tests at 5 % correspond to"),
         "high": ("number", "see unit", "upper end of the 90 % interval"),
     },
-    **{f"results/{name}.csv": _FIGURE for name in ("realism", "agreement", "rhythm", "morphology", "times", "cues")},
+    **{f"results/{name}.csv": _FIGURE for name in ("realism", "agreement", "rhythm", "morphology", "times", "cues", "marks", "sites", "calibration")},
+    "results/learning.csv": _FIGURE | {"round": ("text", "", "number of the round; 2 - 1: what the second is more than the first")},
     "results/repeats.csv": _FIGURE
     | {"apart": ("text", "", "repeats counted: all, those within a round, those of an earlier round's cases, across the wash-out")},
     "results/controls.csv": _FIGURE
@@ -139,17 +142,47 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "figure": ("text", "", "rejected: share of the samples drawn that were; rejected, with a reason: share rejected for it"),
     },
     "data_dictionary.csv": {
-        "file": ("text", "", "table of the bundle"),
-        "column": ("text", "", "column of that table"),
+        "file": ("text", "", "file of the bundle"),
+        "column": ("text", "", "column of that table, or field of that file"),
         "type": ("text", "", "whole number, number, text, yes/no (TRUE, FALSE), moment, JSON"),
         "unit": ("text", "", "unit; empty where there is none"),
         "meaning": ("text", "", "what the column says"),
     },
 }
 
+_OTHERS = (  # files that are no tables: file, field, type, unit, meaning
+    ("six_point_scale.imrmc", "reader", "text", "", "code of the reader; -1 in the rows of truth"),
+    ("six_point_scale.imrmc", "case", "text", "", "code of the scored case"),
+    ("six_point_scale.imrmc", "modality", "text", "", "strip: there is one modality; truth in the rows of truth"),
+    (
+        "six_point_scale.imrmc",
+        "score",
+        "whole number",
+        "",
+        "1 definitely real to 6 definitely synthetic; in the rows of truth 1 for synthetic, 0 for real",
+    ),
+    (
+        "strips/CASE.dat",
+        "samples",
+        "whole number",
+        "2.5 microvolts",
+        "12 leads, 1000 samples each, 100 a second; I, II, V1 to V6 in steps of 5 microvolts",
+    ),
+    (
+        "strips/CASE.hea",
+        "comments",
+        "text",
+        "",
+        "SYNTHETIC where no patient was recorded; collection and licence, arm, rhythm, round, role, strip_sha256",
+    ),
+)
+
 
 def data_dictionary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a column of every table, and of itself: file, column, type, unit, meaning. Raises KeyError for a column that has no entry."""
+    """One row a column of every table, itself included, then the other files' fields: file, column, type, unit, meaning.
+
+    Raises KeyError for a column that has no entry.
+    """
     columns = {name: list(table.columns) for name, table in tables.items()}
     columns["data_dictionary.csv"] = ["demo", "protocol_hash", *_TABLES["data_dictionary.csv"]]
     rows = []
@@ -157,4 +190,5 @@ def data_dictionary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for column in columns[name]:
             kind, unit, meaning = _TABLES[name].get(column) or _EVERYWHERE[column]
             rows.append({"file": name, "column": column, "type": kind, "unit": unit, "meaning": meaning})
+    rows += [dict(zip(("file", "column", "type", "unit", "meaning"), other, strict=True)) for other in _OTHERS]
     return pd.DataFrame(rows)

@@ -10,10 +10,9 @@ from typing import Any
 
 from generator.strip import to_bytes
 from storage.database import Database
-from storage.errors import Unavailable
 from study import practice, reading, screens
 from study.answers import Answer, checked
-from study.errors import Problems, StudyError
+from study.errors import Problems, StudyError, Unavailable
 from study.people import Person
 from study.practice import PracticeCase
 from study.protocol import RHYTHM_WORDS, SCALE

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, get_args
 
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
-from study.commands import generator, quality, strips, studies, training, types
+from study.commands import agreement, generator, quality, strips, studies, training, types
 from study.errors import Problems
 from study.practice_round import PracticePlan
 from study.protocol import QUESTION_ORDERS, Protocol
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _studies(adder)
     _rounds(adder)
     _after_unblinding(adder)
+    _anybodys_readings(adder)
     _command(adder, "demo", studies.make_demo, "make the demo in an empty database")
     _command(adder, "verify", studies.verify, "check that nothing in the audit trail was changed")
     return top
@@ -160,6 +161,7 @@ def _checkpoints(adder: Any) -> None:
     one = _command(group, "page", generator.bench_page, "from Submit to the next strip painted, beside a bare Streamlit page; takes minutes")
     one.add_argument("--clicks", type=types.whole(5), default=40, help="strips read alone, and again beside the readers (default: 40)")
     one.add_argument("--readers", type=types.whole(0), default=20, help="simulated readers at work beside (default: 20)")
+    _command(group, "agreement", generator.bench_agreement, "how long all figures of a usual and of a large study take, and how much memory")
 
 
 def _people(adder: Any) -> None:
@@ -236,6 +238,19 @@ def _after_unblinding(adder: Any) -> None:
     one = _study(_command(adder, "export", studies.export, "the bundle: one zip for statistician and reviewer"))
     one.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the zip (default: this one)")
     _as(one)
+    one = _study(_command(adder, "report", studies.report, "verdict, methods, figures, GRRAS and STARD items, to read and to print"))
+    one.add_argument("--out", type=Path, required=True, metavar="FILE", help="its ending says how it is written: .html or .pdf")
+    _as(one)
+
+
+def _anybodys_readings(adder: Any) -> None:
+    one = _command(adder, "agreement", agreement.agreement, "all figures of any study's readings, from a file (docs/agreement.md)")
+    what = ".imrmc, or .csv with reader,case,rating and any of site,arm,round,rhythm,occasion,score"
+    one.add_argument("file", type=Path, metavar="FILE", help=what)
+    one.add_argument("--answers", type=types.names, metavar="A,B,...", help="all ratings that could be given, in their order (default: those given)")
+    _option(one, "--margin", Protocol().margin, "of equivalence to chance: 0.1 is an accuracy of 40 %% to 60 %%")
+    one.add_argument("--draws", type=types.whole(1), default=2000, help="bootstrap samples (default: 2000)")
+    _seed(one)
 
 
 # ---- what commands share ----

@@ -65,7 +65,7 @@ def pdf(counts: Counts, *, case: str, sheet: Sheet = DEFAULT, paper: str = "A4")
     title = f"Case {_printable(case)}"
     written = BytesIO()
     page = Canvas(written, pagesize=(width * mm, height * mm), pageCompression=1, invariant=1)
-    _only_title(page, title)
+    only_title(page, title)
     leads = microvolts(counts)
     shown = _seconds(sheet, width)
     for start in range(0, SECONDS, shown):
@@ -100,7 +100,7 @@ class _Title(PDFInfo):
         return PDFDictionary({"Title": PDFString(self.title)}).format(document)
 
 
-def _only_title(page: Canvas, title: str) -> None:
+def only_title(page: Canvas, title: str) -> None:
     document = vars(page)["_doc"]  # reportlab has no public way to leave metadata out
     document.info = _Title()
     document.signature = hashlib.md5(usedforsecurity=False)  # the file's ID: of its pages, without the clock that SOURCE_DATE_EPOCH sets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from generator.errors import Cancelled, GeneratorError
-from storage.errors import StorageError
+from storage.errors import StorageError, Unavailable
 
 
 class StudyError(Exception):
@@ -20,4 +20,4 @@ class SignInRefused(StudyError):
 
 Problems = (StudyError, StorageError, GeneratorError)  # `except Problems as error: st.error(str(error))`
 
-__all__ = ["Cancelled", "NotAllowed", "Problems", "SignInRefused", "StudyError"]
+__all__ = ["Cancelled", "NotAllowed", "Problems", "SignInRefused", "StudyError", "Unavailable"]

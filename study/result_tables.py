@@ -55,50 +55,61 @@ def realism(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
         truth, call = (part["arm"] == "synthetic").to_numpy(), part["called_synthetic"].to_numpy(dtype=bool)
         independent = "" if single else POOLED
         for figure, function in _RATES:
-            rows.append(_row(keys, figure, function(truth, call), "proportion", "readings", independent))
+            rows.append(row(keys, figure, function(truth, call), "proportion", "readings", independent))
             if not single:
                 subset = part if figure == "accuracy" else part[part["arm"] == ("synthetic" if figure == "sensitivity" else "real")]
-                rows.append(_row(keys, f"{figure} (clustered)", clustered(_right(subset), seed=seed), "proportion", "readings"))
-        rows.append(_row(keys, "balanced accuracy", proportions.balanced_accuracy(truth, call), "proportion", "readings", independent))
-        signal = _signal(part) if single else signal_of_readers(_matrix(part, part["realism"], 0), _truth(part), FIRST_SYNTHETIC, seed=seed)
+                rows.append(row(keys, f"{figure} (clustered)", clustered(calls_right(subset), seed=seed), "proportion", "readings"))
+        rows.append(row(keys, "balanced accuracy", proportions.balanced_accuracy(truth, call), "proportion", "readings", independent))
+        signal = _signal(part) if single else signal_of_readers(matrix(part, part["realism"], 0), is_synthetic(part), FIRST_SYNTHETIC)
         for figure, unit in (("d'", "z units"), ("criterion", "z units"), ("AUC", "proportion")):
-            rows.append(_row(keys, figure, signal[figure], unit, "readings" if single else "readers"))
-    return _table(rows, ("group", "name", "site", "rhythm"))
+            rows.append(row(keys, figure, signal[figure], unit, "readings" if single else "readers"))
+    return table(rows, ("group", "name", "site", "rhythm"))
 
 
 def verdicts(scored: pd.DataFrame, margin: float) -> pd.DataFrame:
     """Equivalence to chance by group, all rhythms: outcome and sentence beside the accuracy with its 90 % interval."""
     rows = []
-    for group, part in _groups(scored):
+    for group, part in groups(scored):
         if group["group"] == "reader" or part["reader"].nunique() == 1:
             verdict = equivalence.of_one_reader((part["arm"] == "synthetic").to_numpy(), part["called_synthetic"].to_numpy(dtype=bool), margin)
         else:
-            verdict = equivalence.of_group(_right(part), _truth(part), margin)
+            verdict = equivalence.of_group(calls_right(part), is_synthetic(part), margin)
         keys = {**group, "margin": margin, "outcome": None if verdict.outcome is None else verdict.outcome.value, "sentence": verdict.sentence}
-        rows.append(_row(keys, "accuracy for equivalence", verdict.accuracy, "proportion", "readings"))
-    return _table(rows, ("group", "name", "site", "margin", "outcome", "sentence"))
+        rows.append(row(keys, "accuracy for equivalence", verdict.accuracy, "proportion", "readings"))
+    return table(rows, ("group", "name", "site", "margin", "outcome", "sentence"))
 
 
 def agreement(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Agreement between readers on every question: all readers, within and between sites; for all strips, each arm, each rhythm."""
+    """Agreement between readers on every question: all readers, within and between sites; for all strips, rhythms, arms and the arms' difference."""
     rows = []
-    for group, part in _groups(scored):
+    for group, part in groups(scored):
         if group["group"] == "reader":
             continue
         for question in QUESTIONS:
+            weights = "ordinal" if question.ordered else "nominal"
+            by_arm_found = {}
             for arm, rhythm, stratum in _strata(part):
                 keys = {**group, "item": question.item, "arm": arm, "rhythm": rhythm}
-                ratings = _matrix(stratum, _codes(stratum[question.column], question), -1)
-                weights = "ordinal" if question.ordered else "nominal"
-                for figure, estimate in raters.agreement(ratings, len(question.answers), seed=seed, weights=weights).items():
-                    rows.append(_row(keys, figure, estimate, "proportion" if figure == "raw agreement" else "coefficient", "cases"))
+                ratings = matrix(stratum, _codes(stratum[question.column], question), -1)
+                found = raters.all_coefficients(ratings, len(question.answers), seed=seed, weights=weights, label=arm)
+                rows += [row(keys, figure, estimate, _UNITS.get(figure, "coefficient"), "cases") for figure, estimate in found.estimates.items()]
+                if rhythm == "all" and arm in ARMS:
+                    by_arm_found[arm] = found
                 if group["group"] == "all" and part["site"].nunique() > 1 and not question.ordered:
                     sites = stratum.groupby("reader", sort=True)["site"].first().to_numpy()
                     pairs = raters.between_groups(ratings, sites, len(question.answers), seed=seed)
                     between = {**keys, "group": "between sites", "name": "between sites"}
-                    rows.append(_row(between, "raw agreement", pairs.raw, "proportion", "cases"))
-                    rows.append(_row(between, "mean Cohen's kappa", pairs.kappa, "coefficient", "cases"))
-    return _table(rows, ("group", "name", "site", "item", "arm", "rhythm"))
+                    rows.append(row(between, "raw agreement", pairs.raw, "proportion", "cases"))
+                    rows.append(row(between, "mean Cohen's kappa", pairs.kappa, "coefficient", "cases"))
+            apart = raters.arms_apart(by_arm_found["synthetic"], by_arm_found["real"], ("synthetic", "real"))
+            keys = {**group, "item": question.item, "arm": "synthetic - real", "rhythm": "all"}
+            rows += [
+                row(keys, figure, estimate, f"difference of {_UNITS.get(figure, 'coefficient')}s", "cases") for figure, estimate in apart.items()
+            ]
+    return table(rows, ("group", "name", "site", "item", "arm", "rhythm"))
+
+
+_UNITS = {raters.RAW: "proportion", raters.Z: "z unit", raters.WEIGHTED: "proportion"}
 
 
 def repeats(scored: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
@@ -117,27 +128,27 @@ def repeats(scored: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
     across = pairs["round"] != pairs["round before"]
     apart = {"all": pairs} | ({WITHIN: pairs[~across], ACROSS: pairs[across]} if across.any() else {})
     rows = []
-    for group, _everything in _groups(scored):
+    for group, _everything in groups(scored):
         for between, of_pairs in apart.items():
             mine = _same_group(of_pairs, group)
             for rhythm in ("all", *RHYTHMS):
                 part = mine if rhythm == "all" else mine[mine["label"] == rhythm]
                 rows += _with_oneself({**group, "apart": between, "rhythm": rhythm}, part)
-    return _table(rows, ("group", "name", "site", "item", "apart", "rhythm"))
+    return table(rows, ("group", "name", "site", "item", "apart", "rhythm"))
 
 
 def controls(scored: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """Share of the readings of controls that named their arm, by kind: mechanical (synthetic), recorded (real). `shown`: the readings of controls."""
     rows = []
-    for group, _everything in _groups(scored):
+    for group, _everything in groups(scored):
         mine = _same_group(shown, group)
         right = (mine["called_synthetic"].astype(bool) == (mine["arm"] == "synthetic")).to_numpy()
         for kind, arm in (("all", None), ("mechanical", "synthetic"), ("recorded", "real")):
             of_kind = right if arm is None else right[(mine["arm"] == arm).to_numpy()]
             pooled = "" if group["group"] == "reader" else POOLED
             estimate = proportions.proportion(int(of_kind.sum()), len(of_kind), "no control of this kind was read")
-            rows.append(_row({**group, "kind": kind}, "controls called right", estimate, "proportion", "readings", pooled))
-    return _table(rows, ("group", "name", "site", "kind"))
+            rows.append(row({**group, "kind": kind}, "controls called right", estimate, "proportion", "readings", pooled))
+    return table(rows, ("group", "name", "site", "kind"))
 
 
 def rhythm(scored: pd.DataFrame) -> pd.DataFrame:
@@ -145,8 +156,8 @@ def rhythm(scored: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for group, label, part in _by_rhythm(scored):
         right = (part["rhythm"] == part["label"]).to_numpy()
-        rows += _by_arm({**group, "rhythm": label}, part, right, "rhythm right", "" if group["group"] == "reader" else POOLED)
-    return _table(rows, ("group", "name", "site", "rhythm", "arm"))
+        rows += by_arm({**group, "rhythm": label}, part, right, "rhythm right", "" if group["group"] == "reader" else POOLED)
+    return table(rows, ("group", "name", "site", "rhythm", "arm"))
 
 
 def morphology(scored: pd.DataFrame) -> pd.DataFrame:
@@ -158,31 +169,34 @@ def morphology(scored: pd.DataFrame) -> pd.DataFrame:
             keys = {**group, "rhythm": label, "item": item}
             unclear = (part[item] == "cannot judge").to_numpy()
             judged = part[~unclear]
-            rows += _by_arm(keys, judged, (judged[item] == "plausible").to_numpy(), "plausible", pooled)
-            rows += _by_arm(keys, part, unclear, "cannot judge", pooled)
-    return _table(rows, ("group", "name", "site", "rhythm", "item", "arm"))
+            rows += by_arm(keys, judged, (judged[item] == "plausible").to_numpy(), "plausible", pooled)
+            rows += by_arm(keys, part, unclear, "cannot judge", pooled)
+    return table(rows, ("group", "name", "site", "rhythm", "item", "arm"))
 
 
 def times(scored: pd.DataFrame) -> pd.DataFrame:
-    """Median seconds from showing a strip to its answer, by arm. Interruptions are in it."""
+    """Median seconds from showing a strip to its answer, interruptions included, and with the strip in view as the browser counted; by arm."""
     rows = []
-    for group, part in _groups(scored):
+    for group, part in groups(scored):
         for arm in ("all", *ARMS):
-            seconds = part["seconds"] if arm == "all" else part.loc[part["arm"] == arm, "seconds"]
-            estimate = proportions.median(seconds.to_numpy(), f"no {'' if arm == 'all' else arm + ' '}strip was read")
-            rows.append(_row({**group, "arm": arm}, "median reading time", estimate, "seconds", "readings"))
-    return _table(rows, ("group", "name", "site", "arm"))
+            of_arm, kind = (part, "") if arm == "all" else (part[part["arm"] == arm], f"{arm} ")
+            estimate = proportions.median(of_arm["seconds"].to_numpy(), f"no {kind}strip was read")
+            rows.append(row({**group, "arm": arm}, "median reading time", estimate, "seconds", "readings"))
+            counted = of_arm["reading_seconds"].dropna().to_numpy(dtype=float)
+            without = proportions.median(counted, f"no browser counted the reading of a {kind}strip")
+            rows.append(row({**group, "arm": arm}, "median reading time without time away", without, "seconds", "readings"))
+    return table(rows, ("group", "name", "site", "arm"))
 
 
 def cues(scored: pd.DataFrame) -> pd.DataFrame:
     """Share of the readings that named each cue, by arm, with the arms' difference."""
     rows = []
-    for group, part in _groups(scored):
+    for group, part in groups(scored):
         if group["group"] != "reader":
             for cue in CUES:
                 named = np.array([cue in listed for listed in part["cues"]], dtype=bool)
-                rows += _by_arm({**group, "cue": cue}, part, named, "named", POOLED)
-    return _table(rows, ("group", "name", "site", "cue", "arm"))
+                rows += by_arm({**group, "cue": cue}, part, named, "named", POOLED)
+    return table(rows, ("group", "name", "site", "cue", "arm"))
 
 
 def rejected(plans: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
@@ -205,8 +219,8 @@ def rejected(plans: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
         n, refused = sum(of["accepted"] + of["rejected"] for of in counts), sum(of["rejected"] for of in counts)
         nothing = "the round's record does not say how many samples were drawn" if (number_or_all, rhythm) in silent else "no sample was drawn"
         shares = [("rejected", refused), *((f"rejected: {reason}", number) for reason, number in sorted(reasons.items()))]
-        rows += [_row(keys, figure, proportions.proportion(count, n, nothing), "proportion", "samples") for figure, count in shares]
-    return _table(rows, ("round", "rhythm"))
+        rows += [row(keys, figure, proportions.proportion(count, n, nothing), "proportion", "samples") for figure, count in shares]
+    return table(rows, ("round", "rhythm"))
 
 
 # ---- groups, strata, rows ----
@@ -214,7 +228,7 @@ def rejected(plans: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
 _RATES = (("accuracy", proportions.accuracy), ("sensitivity", proportions.sensitivity), ("specificity", proportions.specificity))
 
 
-def _groups(scored: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def groups(scored: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     yield {"group": "all", "name": "all", "site": None}, scored
     for site, part in scored.groupby("site", sort=True):
         yield {"group": "site", "name": site, "site": site}, part
@@ -229,8 +243,8 @@ def _with_oneself(keys: dict[str, Any], pairs: pd.DataFrame) -> list[dict[str, A
         first, second = (_codes(pairs[question.column + suffix], question) for suffix in (" before", ""))
         same = proportions.proportion(int((first == second).sum()), len(first), "no case was answered twice")
         kappa = raters.cohen(first, second, len(question.answers), weights="quadratic" if question.ordered else "nominal")
-        rows.append(_row({**keys, "item": question.item}, "raw agreement", same, "proportion", "repeats", pooled))
-        rows.append(_row({**keys, "item": question.item}, "Cohen's kappa", kappa, "coefficient", "repeats", pooled))
+        rows.append(row({**keys, "item": question.item}, "raw agreement", same, "proportion", "repeats", pooled))
+        rows.append(row({**keys, "item": question.item}, "Cohen's kappa", kappa, "coefficient", "repeats", pooled))
     return rows
 
 
@@ -239,7 +253,7 @@ def _same_group(pairs: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
 
 
 def _by_rhythm(scored: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.DataFrame]]:
-    for group, part in _groups(scored):
+    for group, part in groups(scored):
         for label in ("all", *RHYTHMS):
             yield group, label, part if label == "all" else part[part["label"] == label]
 
@@ -252,16 +266,16 @@ def _strata(part: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         yield "all", label, part[part["label"] == label]
 
 
-def _by_arm(keys: dict[str, Any], part: pd.DataFrame, hit: np.ndarray, figure: str, pooled: str) -> list[dict[str, Any]]:
+def by_arm(keys: dict[str, Any], part: pd.DataFrame, hit: np.ndarray, figure: str, pooled: str) -> list[dict[str, Any]]:
     rows, counts = [], {}
     for arm in ARMS:
         mine = hit[(part["arm"] == arm).to_numpy()]
         counts[arm] = int(mine.sum()), len(mine)
         estimate = proportions.proportion(*counts[arm], f"there is no such reading of a {arm} strip")
-        rows.append(_row({**keys, "arm": arm}, figure, estimate, "proportion", "readings", pooled))
+        rows.append(row({**keys, "arm": arm}, figure, estimate, "proportion", "readings", pooled))
     nothing = ("there is no such reading of a synthetic strip", "there is no such reading of a real strip")
     estimate = proportions.difference(*counts["synthetic"], *counts["real"], nothing)
-    rows.append(_row({**keys, "arm": "synthetic - real"}, figure, estimate, "difference of proportions", "readings", pooled))
+    rows.append(row({**keys, "arm": "synthetic - real"}, figure, estimate, "difference of proportions", "readings", pooled))
     return rows
 
 
@@ -271,22 +285,22 @@ def _signal(part: pd.DataFrame) -> dict[str, Estimate]:
     return {"d'": found.d_prime, "criterion": found.criterion, "AUC": auc(truth, part["realism"].to_numpy())}
 
 
-def _right(part: pd.DataFrame) -> np.ndarray:
+def calls_right(part: pd.DataFrame) -> np.ndarray:
     """(cases, readers) of 1 right, 0 wrong, NaN not read."""
-    return _matrix(part, part["called_synthetic"].to_numpy(dtype=bool) == (part["arm"] == "synthetic").to_numpy(), np.nan)
+    return matrix(part, part["called_synthetic"].to_numpy(dtype=bool) == (part["arm"] == "synthetic").to_numpy(), np.nan)
 
 
-def _truth(part: pd.DataFrame) -> np.ndarray:
+def is_synthetic(part: pd.DataFrame) -> np.ndarray:
     """(cases,) bool, in the order of `_matrix`."""
-    return np.asarray(_matrix(part, part["arm"] == "synthetic", 0).any(axis=1))
+    return np.asarray(matrix(part, part["arm"] == "synthetic", 0).any(axis=1))
 
 
-def _matrix(part: pd.DataFrame, values: Any, missing: float) -> np.ndarray:
+def matrix(part: pd.DataFrame, values: Any, missing: float) -> np.ndarray:
     """(cases, readers), cases and readers in alphabetical order of their codes; `missing` where a reader did not read a case."""
-    cases, row = np.unique(part["case"].to_numpy(dtype=str), return_inverse=True)
+    cases, place = np.unique(part["case"].to_numpy(dtype=str), return_inverse=True)
     readers, column = np.unique(part["reader"].to_numpy(dtype=str), return_inverse=True)
     filled = np.full((len(cases), len(readers)), missing, dtype=float if np.isnan(missing) else int)
-    filled[row, column] = np.asarray(values)
+    filled[place, column] = np.asarray(values)
     return filled
 
 
@@ -294,14 +308,14 @@ def _codes(answers: pd.Series, question: Question) -> np.ndarray:
     return np.array([question.answers.index(answer) for answer in answers], dtype=int)
 
 
-def _row(keys: dict[str, Any], figure: str, estimate: Estimate, unit: str, counted: str, about: str = "") -> dict[str, Any]:
+def row(keys: dict[str, Any], figure: str, estimate: Estimate, unit: str, counted: str, about: str = "") -> dict[str, Any]:
     found = {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n, "reason": estimate.reason}
     return {**keys, "figure": figure, **found, "unit": unit, "counted": counted, "method": estimate.method + about}
 
 
-def _table(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[*keys, *FIGURES]).astype({"value": "Float64", "low": "Float64", "high": "Float64", "n": "Int64"})
+def table(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> pd.DataFrame:
+    made = pd.DataFrame(rows, columns=[*keys, *FIGURES]).astype({"value": "Float64", "low": "Float64", "high": "Float64", "n": "Int64"})
     for column in ("site", "reason", "outcome"):
-        if column in table:  # None, not NaN, where there is none
-            table[column] = table[column].astype(object).where(table[column].notna(), None)
-    return table
+        if column in made:  # None, not NaN, where there is none
+            made[column] = made[column].astype(object).where(made[column].notna(), None)
+    return made

@@ -14,7 +14,7 @@ from storage import export
 from storage.database import Database
 from storage.export import StudyData
 from storage.studies import RoundRow
-from study import result_tables
+from study import result_comparisons, result_tables
 from study.errors import StudyError
 from study.judgements import judgement_table, reader_codes
 from study.people import Person
@@ -50,11 +50,33 @@ class Results:
     morphology: pd.DataFrame
     times: pd.DataFrame
     cues: pd.DataFrame
+    marks: pd.DataFrame
+    sites: pd.DataFrame
+    calibration: pd.DataFrame
+    learning: pd.DataFrame
     utility: pd.DataFrame
     rejected: pd.DataFrame
+    curves: dict[str, list[tuple[float, float]]]  # of study.result_comparisons.curves
 
 
-TABLES = ("readers", "verdicts", "realism", "agreement", "repeats", "controls", "rhythm", "morphology", "times", "cues", "utility", "rejected")
+TABLES = (
+    "readers",
+    "verdicts",
+    "realism",
+    "agreement",
+    "repeats",
+    "controls",
+    "rhythm",
+    "morphology",
+    "times",
+    "cues",
+    "marks",
+    "sites",
+    "calibration",
+    "learning",
+    "utility",
+    "rejected",
+)
 
 
 def results(db: Database, person: Person, study_id: int) -> Results:
@@ -99,7 +121,12 @@ def results_of(data: StudyData, *, names: bool = False) -> Results:
         morphology=result_tables.morphology(scored),
         times=result_tables.times(scored),
         cues=result_tables.cues(scored),
+        marks=result_comparisons.marks(scored),
+        sites=result_comparisons.sites(scored),
+        calibration=result_comparisons.calibration(scored),
+        learning=result_comparisons.learning(scored),
         utility=utility_table(data.utility),
+        curves=result_comparisons.curves(scored),
         rejected=result_tables.rejected({opened.number: opened.plan for opened in data.rounds}),
     )
 

@@ -6,7 +6,7 @@ import json
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def write_folder(directory: Path, strips: list[WrittenStrip], manifest: dict[str
 def write_strip(directory: Path, strip: WrittenStrip) -> dict[str, Any]:
     """Write one record and return its entry of the manifest. Whenever this is interrupted, a file is there whole or not at all."""
     name = opaque_name(strip.seed, strip.number)
-    for file, content in _contents(name, strip.counts).items():
+    for file, content in record_files(name, strip.counts).items():
         _write_whole(directory / file, content)
     return {
         "record": name, "rhythm": strip.rhythm, "seed": strip.seed, "number": strip.number, "sha256": strip_hash(strip.counts), **strip.details,
@@ -87,7 +87,8 @@ def is_there(directory: Path, name: str, sha256: str) -> bool:
     try:
         samples = np.frombuffer((directory / f"{name}.dat").read_bytes(), dtype="<i2").reshape(SAMPLES, len(LEADS))
         counts = _counts(samples.T)
-        return strip_hash(counts) == sha256 and all((directory / file).read_bytes() == content for file, content in _contents(name, counts).items())
+        written = record_files(name, counts)
+        return strip_hash(counts) == sha256 and all((directory / file).read_bytes() == content for file, content in written.items())
     except (OSError, ValueError, GeneratorError):
         return False
 
@@ -135,8 +136,11 @@ def opaque_name(seed: int, number: int) -> str:
     return np.random.default_rng([seed, number]).bytes(8).hex()
 
 
-def _contents(name: str, counts: Counts) -> dict[str, bytes]:
-    """The files of a record, byte for byte as wfdb.wrsamp writes them in 20 ms: a GPU draws a strip in that time."""
+def record_files(name: str, counts: Counts, comments: Sequence[str] = ()) -> dict[str, bytes]:
+    """The files of a record, byte for byte as wfdb.wrsamp writes them in 20 ms: a GPU draws a strip in that time.
+
+    comments: lines of the header, none of them empty. GeneratorError for a strip whose leads do not fit 16 bits.
+    """
     digital = _digital(counts)
     if np.abs(digital).max() > HALVES * LARGEST:
         raise GeneratorError(f"Strip {name} exceeds {LARGEST * MICROVOLTS_PER_COUNT / 1000:.0f} mV and cannot be written as 16 bit.")
@@ -145,7 +149,9 @@ def _contents(name: str, counts: Counts) -> dict[str, bytes]:
         f"{name}.dat 16 {GAIN}(0)/mV 16 0 {first} {checksum} 0 {lead}"
         for lead, first, checksum in zip(LEADS, digital[:, 0], digital.sum(axis=1) % 65536, strict=True)
     ]
-    return {f"{name}.dat": digital.T.astype("<i2").tobytes(), f"{name}.hea": "".join(f"{line}\n" for line in lines).encode()}
+    told = [f"# {comment}" for comment in comments]
+    header = "".join(f"{line}\n" for line in (*lines, *told))
+    return {f"{name}.dat": digital.T.astype("<i2").tobytes(), f"{name}.hea": header.encode()}
 
 
 def _digital(counts: Counts) -> NDArray[np.int64]:

@@ -23,7 +23,8 @@ def proportion(count: int, n: int, nothing: str, *, exact: bool = False, level: 
     if n == 0:
         return undefined(nothing, method=method)
     low, high = proportion_confint(count, n, alpha=1 - level, method="beta" if exact else "wilson")
-    return Estimate(count / n, max(0.0, float(low)), min(1.0, float(high)), n, None, method)
+    share = count / n  # inside its interval at 0 and 1 too, where rounding may leave an edge beside it
+    return Estimate(share, min(share, max(0.0, float(low))), max(share, min(1.0, float(high))), n, None, method)
 
 
 def accuracy(synthetic: np.ndarray, called_synthetic: np.ndarray, *, exact: bool = False) -> Estimate:
@@ -50,11 +51,17 @@ def balanced_accuracy(synthetic: np.ndarray, called_synthetic: np.ndarray, *, le
     Its interval is half of Newcombe's (1998, method 10) for the difference sensitivity - (1 - specificity), moved by a half.
     """
     truth, call = _pair(synthetic, called_synthetic)
+    hits, alarms = int(call[truth].sum()), int(call[~truth].sum())
+    return balanced_accuracy_of_counts(hits, int(truth.sum()), alarms, int((~truth).sum()), level=level)
+
+
+def balanced_accuracy_of_counts(hits: int, synthetic: int, alarms: int, real: int, *, level: float = 0.95) -> Estimate:
+    """`hits` of the `synthetic` strips and `alarms` of the `real` ones were called synthetic."""
     method = BALANCED.replace("95 %", f"{100 * level:g} %")
-    spread = difference(int(call[truth].sum()), int(truth.sum()), int(call[~truth].sum()), int((~truth).sum()), _ARMS, level=level)
+    spread = difference(hits, synthetic, alarms, real, _ARMS, level=level)
     if spread.value is None or spread.low is None or spread.high is None:
-        return undefined(spread.reason or "", len(truth), method)
-    return Estimate(0.5 + spread.value / 2, 0.5 + spread.low / 2, 0.5 + spread.high / 2, len(truth), None, method)
+        return undefined(spread.reason or "", synthetic + real, method)
+    return Estimate(0.5 + spread.value / 2, 0.5 + spread.low / 2, 0.5 + spread.high / 2, synthetic + real, None, method)
 
 
 def difference(count1: int, n1: int, count2: int, n2: int, nothing: tuple[str, str], *, level: float = 0.95) -> Estimate:
@@ -64,6 +71,19 @@ def difference(count1: int, n1: int, count2: int, n2: int, nothing: tuple[str, s
         return undefined(nothing[0] if n1 == 0 else nothing[1], n1 + n2, method)
     low, high = confint_proportions_2indep(count1, n1, count2, n2, method="newcomb", compare="diff", alpha=1 - level)
     return Estimate(count1 / n1 - count2 / n2, max(-1.0, float(low)), min(1.0, float(high)), n1 + n2, None, method)
+
+
+def calibration(synthetic: np.ndarray, scores: np.ndarray, steps: int) -> list[Estimate]:
+    """Share of truly synthetic strips among the readings that gave each step 1, ..., `steps` of the scale, with Wilson's interval.
+
+    A reader who knows what he knows has shares that rise with the step; one who guesses has the study's share of synthetic strips at all.
+    """
+    truth, step = np.asarray(synthetic, dtype=bool), np.asarray(scores)
+    if truth.shape != step.shape or truth.ndim != 1:
+        raise ValueError(f"truth {truth.shape} and steps {step.shape} are not two lists of the same readings")
+    if len(step) and not np.isin(step, np.arange(1, steps + 1)).all():
+        raise ValueError(f"steps of the scale are whole numbers from 1 to {steps}")
+    return [proportion(int(truth[step == at].sum()), int((step == at).sum()), f"no reading gave step {at}") for at in range(1, steps + 1)]
 
 
 def median(values: np.ndarray, nothing: str = "there is no reading") -> Estimate:

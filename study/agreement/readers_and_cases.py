@@ -6,15 +6,18 @@ next, and one reader's answers are alike. Here both count.
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import stats
+from dataclasses import replace
 
-from study.agreement.detection import auc, detection
+import numpy as np
+
+from study.agreement import proportions
+from study.agreement.detection import newcombe_auc
 from study.agreement.estimate import Estimate, rng, undefined
-from study.agreement.raters import DRAWS, interval
+from study.agreement.obuchowski_rockette import NO_VARIANCE, RANDOM, ReaderAverage, average
+from study.agreement.reader_figures import DETECTION, ReaderFigures, figures_of_calls, figures_of_scores
+from study.agreement.resampling import DRAWS, interval
 
 PIGEONHOLE = "percentile bootstrap over readers and cases (Owen 2007), 95 %"
-MEAN_OF_READERS = "mean over readers of sensitivity and specificity, Obuchowski-Rockette variance, Hillis degrees of freedom"
 
 
 def clustered(value: np.ndarray, *, seed: int, draws: int = DRAWS) -> Estimate:
@@ -40,105 +43,72 @@ def clustered(value: np.ndarray, *, seed: int, draws: int = DRAWS) -> Estimate:
     return interval(mean, samples, n, PIGEONHOLE)
 
 
-def signal_of_readers(scores: np.ndarray, synthetic: np.ndarray, first_synthetic: int, *, seed: int, draws: int = DRAWS) -> dict[str, Estimate]:
+def signal_of_readers(
+    scores: np.ndarray, synthetic: np.ndarray, first_synthetic: int, *, cases: str = RANDOM, level: float = 0.95
+) -> dict[str, Estimate]:
     """d', criterion and AUC as means of the readers' own values; `n` = readers.
 
     `scores` (cases, readers) of 1, 2, ..., 0 where not read; `synthetic` (cases,) bool; scores from `first_synthetic` on call a strip
     synthetic. Rates are never pooled: pooling readers with different criteria makes d' too small (Macmillan and Creelman 2005, ch. 13).
-    Interval: pigeonhole bootstrap, the cases of each arm drawn from that arm.
+    Interval: t over readers; with random `cases` that of `group_average`, which adds what the readers share by reading the same cases
+    (jackknife covariances for d' and criterion, DeLong's or U-statistics for the AUC); with fixed cases the plain t interval, for these cases.
     """
-    scores, arms = np.asarray(scores, dtype=int), (np.asarray(synthetic, dtype=bool), ~np.asarray(synthetic, dtype=bool))
-    scores = scores[:, (scores > 0).any(axis=0)]
-    readers = scores.shape[1]
-    own: dict[str, list[Estimate]] = {"d'": [], "criterion": [], "AUC": []}
-    for r in range(readers):
-        read = scores[:, r] > 0
-        found = detection(arms[0][read], scores[read, r] >= first_synthetic)
-        for name, estimate in zip(own, (found.d_prime, found.criterion, auc(arms[0][read], scores[read, r])), strict=True):
-            own[name].append(estimate)
-    label = f"mean of the readers' own values, {PIGEONHOLE}"
-    reason = next((one.reason for one in own["d'"] if one.value is None), None if readers else "no case was read")
-    if reason is not None:
-        return {name: undefined(reason if readers == 0 else f"a reader's own value is undefined: {reason}", readers, label) for name in own}
-    means = {name: float(np.mean([one.value for one in estimates])) for name, estimates in own.items()}
-    if readers < 2:
-        return {name: Estimate(mean, None, None, 1, "one reader: the spread between readers cannot be seen", label) for name, mean in means.items()}
-
-    generator = rng(seed, "signal of readers", len(scores), readers)
-    highest = int(scores.max())
-    signal, noise = (_histograms(scores[arm], highest, generator, draws) for arm in arms)  # (draws, readers, highest)
-    reader_weight = generator.multinomial(readers, np.full(readers, 1 / readers), size=draws)
-    samples = _signal(signal, noise, first_synthetic)
-    return {name: interval(means[name], _weighted_mean(samples[name], reader_weight), readers, label) for name in means}
+    truth = np.asarray(synthetic, dtype=bool)
+    given = np.where(np.asarray(scores) > 0, np.asarray(scores, dtype=float), np.nan)
+    given = given[:, np.isfinite(given).any(axis=0)]
+    right = np.where(np.isfinite(given), (given >= first_synthetic) == truth[:, None], np.nan)
+    readers = given.shape[1]
+    label = "mean of the readers' own values"
+    if readers == 0:
+        return {name: undefined("no case was read", 0, label) for name in ("d'", "criterion", "AUC")}
+    found = {
+        "d'": figures_of_calls(right, truth, "d'"),
+        "criterion": figures_of_calls(right, truth, "criterion"),
+        "AUC": figures_of_scores(given, truth),
+    }
+    if readers > 1 and cases == RANDOM:
+        return {name: replace(group_average(figures, level=level).estimate, n=readers) for name, figures in found.items()}
+    return {name: replace(average(figures, cases=cases, level=level).estimate, n=readers) for name, figures in found.items()}
 
 
 def mean_of_readers(right: np.ndarray, synthetic: np.ndarray, *, level: float = 0.95) -> Estimate:
     """Balanced accuracy averaged over readers, for new readers and new cases alike; `n` = readings.
 
-    `right` (cases, readers): 1 right, 0 wrong, NaN not read; `synthetic` (cases,) bool. Obuchowski and Rockette's (1995, Commun Stat
-    Simul Comput 24:285) variance for one modality, [MS(readers) + R max(Cov2, 0)] / R, with the covariance of two readers from the cases
-    both read, per arm, and Hillis' (2007, Stat Med 26:596) degrees of freedom. The variance is never taken below that of independent
-    readings, as readers who are equally accurate by chance would otherwise give an interval of no width.
+    `right` (cases, readers): 1 right, 0 wrong, NaN not read; `synthetic` (cases,) bool. Obuchowski and Rockette's variance with U-statistic
+    covariances (`obuchowski_rockette.average`), the variance between readers not below 0: readers who are equally accurate by chance would
+    otherwise give an interval of no width. Where no variance is left, the interval of one reader of these cases.
     """
-    method = f"{MEAN_OF_READERS}, {100 * level:g} %"
-    read = np.isfinite(right)
-    right, read = right[:, read.any(axis=0)], read[:, read.any(axis=0)]
-    readers, n = right.shape[1], int(read.sum())
-    if readers < 2:
-        return undefined("fewer than two readers: see the reader's own figures", n, method)
-    arms = [np.asarray(synthetic, dtype=bool), ~np.asarray(synthetic, dtype=bool)]
-    for arm, name in zip(arms, ("synthetic", "real"), strict=True):
-        if (read[arm].sum(axis=0) < 2).any():
-            return undefined(f"a reader read fewer than two {name} strips", n, method)
-    by_arm = np.array([[right[arm & read[:, r], r].mean() for r in range(readers)] for arm in arms])  # (2, readers)
-    own = by_arm.mean(axis=0)
-    mean = float(own.mean())
-    between = float(own.var(ddof=1))  # MS(readers)
-    covariance = float(np.mean([_covariance(right, read, arms, a, b) for a in range(readers) for b in range(a)]))
-    shared = max(covariance, 0.0) * readers
-    variance = max((between + shared) / readers, sum(_of_independent(right[arm][read[arm]]) for arm in arms) / 4)
-    freedom = (between + shared) ** 2 / (between**2 / (readers - 1)) if between > 0 else np.inf
-    half = float(stats.t.ppf(0.5 + level / 2, min(freedom, n - 2)) * np.sqrt(variance))
-    return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half), n, None, method)
+    return group_average(calls_of_group(right, synthetic), level=level).estimate
 
 
-def _histograms(scores: np.ndarray, highest: int, generator: np.random.Generator, draws: int) -> np.ndarray:
-    """How often each reader gave each score in each bootstrap sample of these cases, (draws, readers, highest)."""
-    cases, readers = scores.shape
-    given = (scores[:, :, None] == np.arange(1, highest + 1)).astype(float)
-    weight = generator.multinomial(cases, np.full(cases, 1 / cases), size=draws).astype(float)
-    return (weight @ given.reshape(cases, -1)).reshape(draws, readers, highest)
+def calls_of_group(right: np.ndarray, synthetic: np.ndarray, figure: str = "balanced accuracy") -> ReaderFigures:
+    """A rate of every reader who read at all."""
+    right = np.asarray(right, dtype=float)
+    return figures_of_calls(right[:, np.isfinite(right).any(axis=0)], synthetic, figure)
 
 
-def _signal(signal: np.ndarray, noise: np.ndarray, first_synthetic: int) -> dict[str, np.ndarray]:
-    """d', criterion (log-linear correction) and AUC from histograms (draws, readers, scores); NaN where a sample left a reader no strip."""
-    n_signal, n_noise = signal.sum(axis=2), noise.sum(axis=2)
-    below = np.cumsum(noise, axis=2) - noise / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        there = np.where((n_signal > 0) & (n_noise > 0), 1.0, np.nan)
-        hit = stats.norm.ppf((signal[:, :, first_synthetic - 1 :].sum(axis=2) + 0.5) / (n_signal + 1))
-        alarm = stats.norm.ppf((noise[:, :, first_synthetic - 1 :].sum(axis=2) + 0.5) / (n_noise + 1))
-        area = (signal * below).sum(axis=2) / (n_signal * n_noise)
-    return {"d'": (hit - alarm) * there, "criterion": -(hit + alarm) / 2 * there, "AUC": area}
+def scores_of_group(scores: np.ndarray, synthetic: np.ndarray) -> ReaderFigures:
+    """The AUC of every reader who read at all; `scores` (cases, readers), NaN where not read."""
+    scores = np.asarray(scores, dtype=float)
+    return figures_of_scores(scores[:, np.isfinite(scores).any(axis=0)], synthetic)
 
 
-def _weighted_mean(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(draws, readers) -> (draws,); NaN where a drawn reader has no value."""
-    return np.where(weight > 0, values * weight, 0).sum(axis=1) / weight.sum(axis=1)
-
-
-def _of_independent(right: np.ndarray) -> float:
-    """Variance of a proportion of independent readings (n,), one success and one failure added (Agresti and Caffo 2000): never 0."""
-    p = (right.sum() + 1) / (len(right) + 2)
-    return float(p * (1 - p) / len(right))
-
-
-def _covariance(right: np.ndarray, read: np.ndarray, arms: list[np.ndarray], a: int, b: int) -> float:
-    """Covariance of two readers' balanced accuracies over cases that both read, the arms' case numbers being fixed."""
-    total = 0.0
-    for arm in arms:
-        both = arm & read[:, a] & read[:, b]
-        if both.sum() >= 2:
-            together = np.cov(right[both, a], right[both, b])[0, 1] * both.sum()
-            total += together / (arm & read[:, a]).sum() / (arm & read[:, b]).sum() / 4
-    return total
+def group_average(figures: ReaderFigures, *, level: float = 0.95) -> ReaderAverage:
+    """The constrained average of two or more readers; where its variance is 0, the interval that one reader of these cases would have."""
+    found = average(figures, level=level, constrained=True)
+    if len(figures.value) == 1:
+        return replace(found, estimate=undefined("fewer than two readers: see the reader's own figures", figures.readings, found.estimate.method))
+    value = found.estimate.value
+    if value is None or found.estimate.reason != NO_VARIANCE or figures.name in DETECTION:
+        return found
+    m, n = figures.cases
+    if figures.name == "AUC":
+        alone = newcombe_auc(value, m, n, level=level)
+    elif figures.name == "balanced accuracy":  # alike in both arms: all right, all wrong, or right in one arm only
+        by_arm = {1.0: (m, 0), 0.0: (0, n)}.get(value, (m, n))
+        alone = proportions.balanced_accuracy_of_counts(by_arm[0], m, by_arm[1], n, level=level)
+    else:
+        size = {"sensitivity": m, "specificity": n}.get(figures.name, m + n)
+        alone = proportions.proportion(round(value * size), size, "", level=level)
+    method = f"mean {figures.name} of readers who do not vary, interval as of one reader: {alone.method}"
+    return replace(found, estimate=Estimate(value, alone.low, alone.high, figures.readings, None, method))

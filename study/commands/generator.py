@@ -56,13 +56,27 @@ def bench_sampling(given: argparse.Namespace) -> dict[str, Any]:
 
 def bench_page(given: argparse.Namespace) -> dict[str, Any]:
     """Runs tests/benchmarks/page.py of the clone that blindstrip was installed from, in a process of its own: it drives a browser."""
+    if find_spec("playwright") is None:
+        raise StudyError(_NO_CLONE.format("page"))
+    doing = f"Reading {given.clicks} strips alone and as many beside {given.readers} readers; takes two minutes"
+    return _in_clone("page", doing, "--clicks", str(given.clicks), "--readers", str(given.readers))
+
+
+def bench_agreement(_given: argparse.Namespace) -> dict[str, Any]:
+    """Runs tests/benchmarks/agreement.py, in a process of its own: it measures memory."""
+    return _in_clone("agreement", "12 readers of 200 cases, then 200 readers of 5,000 cases; takes a minute")
+
+
+_NO_CLONE = "bench {} needs blindstrip's clone and the libraries of its tests. Run `make test` there once, then this again."
+
+
+def _in_clone(name: str, doing: str, *arguments: str) -> dict[str, Any]:
+    """The JSON answer of tests/benchmarks/NAME.py."""
     root = Path(__file__).parents[2]
-    script = root / "tests" / "benchmarks" / "page.py"
-    if not script.is_file() or find_spec("playwright") is None:
-        raise StudyError("bench page needs blindstrip's clone and the libraries of its tests. Run `make test` there once, then this again.")
-    say(f"Reading {given.clicks} strips alone and as many beside {given.readers} readers; takes two minutes")
-    command = [sys.executable, "-m", "tests.benchmarks.page", "--clicks", str(given.clicks), "--readers", str(given.readers)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    if not (root / "tests" / "benchmarks" / f"{name}.py").is_file():
+        raise StudyError(_NO_CLONE.format(name))
+    say(doing)
+    done = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}", *arguments], cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise StudyError(f"The measurement did not come to its end. Its last words: {(done.stderr.strip().splitlines() or ['none'])[-1]}")
     found: dict[str, Any] = json.loads(done.stdout)

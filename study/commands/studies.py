@@ -139,6 +139,16 @@ def export(given: argparse.Namespace) -> dict[str, Any]:
     return {"file": str(folder / name), "bytes": len(content)}
 
 
+def report(given: argparse.Namespace) -> dict[str, Any]:
+    from study.report.document import document
+
+    own_folder(given.out.parent)
+    with of_study(given) as (db, person, study_id):
+        content = document(db, person, study_id, given.out.suffix.removeprefix(".").lower())
+    given.out.write_bytes(content)
+    return {"file": str(given.out), "bytes": len(content)}
+
+
 # ---- the installation ----
 
 

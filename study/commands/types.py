@@ -28,6 +28,13 @@ def leads(text: str) -> tuple[str, ...]:
     return names
 
 
+def names(text: str) -> tuple[str, ...]:
+    found = tuple(word.strip() for word in text.split(","))
+    if not all(found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} are no names with commas between them, each once")
+    return found
+
+
 def numbers(text: str) -> tuple[float, ...]:
     try:
         found = tuple(float(word) for word in text.split(","))

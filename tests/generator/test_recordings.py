@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from generator.errors import GeneratorError, Refused
 from generator.leads import LEADS, STORED
 from generator.recordings import WrittenStrip, find, read, read_all, write_folder
+from generator.recordings.strips import record_files
 from generator.recordings.wfdb_record import read_leads
 from generator.simulate import stand_in
 from generator.strip import millivolts, strip_hash
@@ -242,14 +243,17 @@ def test_other_programs_read_the_twelve_leads_in_millivolts(tmp_path: Path) -> N
     np.testing.assert_allclose(leads.millivolts, millivolts(counts), atol=1e-12)
 
 
-def test_records_are_to_the_byte_what_wfdb_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("comments", [[], ["SYNTHETIC: drawn", "arm: synthetic"]])
+def test_records_are_to_the_byte_what_wfdb_writes(tmp_path: Path, comments: list[str]) -> None:
     counts = stand_in("AF", 9)
-    (name,) = write_folder(tmp_path, [WrittenStrip(counts, "AF", 1, 0)], {})
+    name = "00c0ffee"
+    for file, content in record_files(name, counts, comments).items():
+        (tmp_path / file).write_bytes(content)
     (tmp_path / "wfdb").mkdir()
     half_counts = np.rint(millivolts(counts) * 400).astype(int)
     wfdb.wrsamp(
         name, fs=100, units=["mV"] * 12, sig_name=list(LEADS), d_signal=half_counts.T, fmt=["16"] * 12,
-        adc_gain=[400.0] * 12, baseline=[0] * 12, write_dir=str(tmp_path / "wfdb"),
+        adc_gain=[400.0] * 12, baseline=[0] * 12, comments=comments, write_dir=str(tmp_path / "wfdb"),
     )  # fmt: skip
     for kind in ("hea", "dat"):
         assert (tmp_path / f"{name}.{kind}").read_bytes() == (tmp_path / "wfdb" / f"{name}.{kind}").read_bytes()

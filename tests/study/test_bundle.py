@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -18,14 +17,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import wfdb
+from sqlalchemy import update
 
-from storage import audit, export
+from generator.leads import LEADS, STORED
+from generator.strip import from_bytes, millivolts, strip_hash
+from storage import audit, export, strips
 from storage.database import Database
+from storage.tables import Recording
 from study import unblinding
+from study.agreement import imrmc
 from study.bundle import EXPORTED, bundle
 from study.errors import NotAllowed, StudyError
 from study.people import Person
-from study.results import Results, results
+from study.results import Results, records, results
 from study.roles import Role
 from study.studies import REFUSED_BY_THE_GATE
 from tests.study.factory import Planted, PlantedReader, read_study
@@ -85,17 +90,61 @@ def test_accuracy_and_fleiss_come_out_of_the_csv_again(found: Results, archive: 
     assert kappa == pytest.approx(figure(found, "agreement", **wanted))
 
 
-def test_the_script_in_the_bundle_recomputes_the_results(found: Results, archive: zipfile.ZipFile, tmp_path: Path) -> None:
-    archive.extractall(tmp_path)
+def main_table(found: Results) -> dict[tuple[str, str], dict[str, float]]:
+    """(group, name) -> what the scripts recompute, as results have it."""
+    there: dict[tuple[str, str], dict[str, float]] = {}
+    for row in records(found.realism, rhythm="all"):
+        if row["figure"] in ("accuracy", "sensitivity", "specificity", "AUC"):
+            there.setdefault((row["group"], row["name"]), {})[row["figure"]] = row["value"]
+    return there
+
+
+def recomputed(again: dict[str, Any]) -> dict[tuple[str, str], dict[str, float]]:
+    """Likewise, of what recompute.py printed."""
+    return {
+        (group, name): {figure: value for figure, value in row.items() if figure != "readings"}
+        for group, of in again["main table"].items()
+        for name, row in of.items()
+    }
+
+
+KAPPA = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all", "figure": "Fleiss' kappa"}
+
+
+def test_the_script_in_the_bundle_recomputes_the_main_table(found: Results, archive: zipfile.ZipFile, tmp_path: Path) -> None:
+    """From judgements.csv alone: nothing else of the bundle is there."""
+    for name in ("recompute.py", "judgements.csv"):
+        archive.extract(name, tmp_path)
+    done = subprocess.run([sys.executable, tmp_path / "recompute.py"], capture_output=True, text=True, check=True)
+    again, wanted = json.loads(done.stdout), main_table(found)
+    assert again["readings"] == 96
+    assert len(wanted) == 1 + 2 + 4
+    assert recomputed(again) == {key: pytest.approx(row) for key, row in wanted.items()}
+    assert again["Fleiss' kappa"] == pytest.approx(figure(found, "agreement", **KAPPA))
+
+
+def test_the_script_sees_a_changed_answer(found: Results, archive: zipfile.ZipFile, tmp_path: Path) -> None:
+    for name in ("recompute.py", "judgements.csv"):
+        archive.extract(name, tmp_path)
+    rows = table(archive, "judgements.csv")
+    victim = next(row for row in rows if row["role"] == "scored" and row["latest"] == "TRUE")
+    victim["called_synthetic"] = "FALSE" if victim["called_synthetic"] == "TRUE" else "TRUE"
+    with (tmp_path / "judgements.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(victim))
+        writer.writeheader()
+        writer.writerows(rows)
+    done = subprocess.run([sys.executable, tmp_path / "recompute.py"], capture_output=True, text=True, check=True)
+    assert recomputed(json.loads(done.stdout)) != {key: pytest.approx(row) for key, row in main_table(found).items()}
+
+
+def test_the_script_says_none_where_nothing_can_be_said(db: Database, tmp_path: Path) -> None:
+    study = read_study(db, [PlantedReader("Heidelberg", 0.8)], cases=10, synthetic_share=1.0, repeats=0)
+    opened(bundle(db, study.coordinator, study.study_id)[1]).extractall(tmp_path)
     done = subprocess.run([sys.executable, tmp_path / "recompute.py"], capture_output=True, text=True, check=True)
     again = json.loads(done.stdout)
-    assert again["readings"] == 96
-    assert again["accuracy"] == pytest.approx(figure(found, "realism", group="all", rhythm="all", figure="accuracy"))
-    for kind in ("site", "reader"):
-        for name, accuracy in again[f"accuracy by {kind}"].items():
-            assert accuracy == pytest.approx(figure(found, "realism", group=kind, name=name, rhythm="all", figure="accuracy"))
-    wanted = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all", "figure": "Fleiss' kappa"}
-    assert again["Fleiss' kappa"] == pytest.approx(figure(found, "agreement", **wanted))
+    assert again["main table"]["all"]["all"]["specificity"] is None
+    assert again["main table"]["all"]["all"]["AUC"] is None
+    assert again["Fleiss' kappa"] is None
 
 
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="no Rscript on the path (Debian: apt-get install r-base-core)")
@@ -107,18 +156,86 @@ def test_the_r_script_in_the_bundle_finds_the_same(db: Database, tmp_path: Path)
     opened(bundle(db, study.coordinator, study.study_id)[1]).extractall(tmp_path)
     by_r = subprocess.run(["Rscript", "--vanilla", tmp_path / "recompute.R", tmp_path], capture_output=True, text=True, check=True).stdout
     by_python = subprocess.run([sys.executable, tmp_path / "recompute.py", tmp_path], capture_output=True, text=True, check=True).stdout
-    again = json.loads(by_python)
+    first, *lines, last = by_r.splitlines()
+    assert first.strip() == "readings: 104"
+    rows = list(csv.DictReader(lines))
+    figures = ("accuracy", "sensitivity", "specificity", "AUC")
+    of_r = {(row["group"], row["name"]): {name: float(row[name]) for name in figures} for row in rows}
+    assert of_r == {key: pytest.approx(row, abs=1e-9) for key, row in main_table(found).items()}
+    assert of_r == {key: pytest.approx(row, abs=1e-9) for key, row in recomputed(json.loads(by_python)).items()}
+    assert float(last.removeprefix("Fleiss' kappa: ")) == pytest.approx(figure(found, "agreement", **KAPPA), abs=1e-9)
 
-    def said(pattern: str) -> list[float]:
-        return [float(number) for line in re.findall(pattern, by_r, re.MULTILINE) for number in line.split()]
 
-    wanted = {"group": "all", "item": "real or synthetic", "arm": "all", "rhythm": "all", "figure": "Fleiss' kappa"}
-    assert said(r"^readings: (\d+)") == [104] == [again["readings"]]
-    assert said(r"^Fleiss' kappa: (.+)") == pytest.approx([figure(found, "agreement", **wanted)], abs=1e-9) == [again["Fleiss' kappa"]]
-    for kind in ("site", "reader"):
-        table = found.realism[(found.realism["group"] == kind) & (found.realism["rhythm"] == "all") & (found.realism["figure"] == "accuracy")]
-        assert again[f"accuracy by {kind}"] == pytest.approx(dict(zip(table["name"], table["value"], strict=True)))
-        assert sorted(said(rf"^accuracy by {kind}:\n.+\n(.+)")) == pytest.approx(sorted(again[f"accuracy by {kind}"].values()), abs=1e-9)
+# ---- strips, six-point scale, report ----
+
+
+def test_wfdb_reads_the_strips_back_equal(house: Database, planted: Planted, archive: zipfile.ZipFile, tmp_path: Path) -> None:
+    archive.extractall(tmp_path)
+    cases = {row["case"]: row for row in table(archive, "cases.csv")}
+    assert (tmp_path / "strips" / "RECORDS").read_text().split() == sorted(cases)
+    with house.read() as session:
+        data = export.study_data(session, planted.study_id)
+        stored = strips.samples(session, data.sha256)
+    by_code = {case.code: from_bytes(stored[case.strip_id]) for case in data.cases}
+    assert set(by_code) == set(cases)
+    for code, counts in by_code.items():
+        record = wfdb.rdrecord(str(tmp_path / "strips" / code))
+        assert (record.fs, record.sig_name, record.units) == (100, list(LEADS), ["mV"] * 12)
+        np.testing.assert_allclose(record.p_signal.T, millivolts(counts), atol=1e-12)
+        stored_leads = record.p_signal[:, [LEADS.index(lead) for lead in STORED]].T / 0.005
+        assert np.array_equal(np.rint(stored_leads), counts)
+        assert strip_hash(np.rint(stored_leads).astype(np.int16)) == cases[code]["strip_sha256"]
+        assert f"arm: {cases[code]['arm']}" in record.comments
+        assert any(line.startswith("SYNTHETIC: drawn by a diffusion model") for line in record.comments) == (cases[code]["arm"] == "synthetic")
+        if cases[code]["arm"] == "real":
+            assert record.comments[
+                0
+            ] == "recorded from a patient; collection: ptbxl; licence: not known to blindstrip: ask whoever imported it before " + (
+                "you pass strips on"
+            )
+
+
+def test_a_demo_s_stand_ins_are_called_synthetic_in_their_headers(db: Database) -> None:
+    demo = read_study(db, demo=True)
+    archive = opened(bundle(db, demo.coordinator, demo.study_id)[1])
+    headers = [name for name in archive.namelist() if name.startswith("strips/") and name.endswith(".hea")]
+    assert len(headers) == 28
+    assert all("# SYNTHETIC: " in archive.read(name).decode() for name in headers)
+    assert archive.read("six_point_scale.imrmc").startswith(b"DEMO")
+    assert b"This is a demo" in archive.read("report.html")
+
+
+def test_the_readme_says_under_which_licence_strips_came(db: Database, archive: zipfile.ZipFile) -> None:
+    assert "- 12 from ptbxl: not known to blindstrip" in archive.read("README.txt").decode()
+    study = read_study(db)
+    with db.write() as session:
+        session.execute(update(Recording).values(collection="PTB-XL"))
+    assert "- 12 from PTB-XL: CC BY 4.0" in opened(bundle(db, study.coordinator, study.study_id)[1]).read("README.txt").decode()
+
+
+def test_the_imrmc_file_holds_the_scored_answers(archive: zipfile.ZipFile, found: Results) -> None:
+    text = archive.read("six_point_scale.imrmc").decode()
+    ratings = imrmc.parse(text)
+    wanted = {
+        (row["reader"], row["case"]): float(row["realism"])
+        for row in table(archive, "judgements.csv")
+        if row["role"] == "scored" and row["latest"] == "TRUE"
+    }
+    [scores] = ratings.scores
+    assert {(r, c): scores[j, i] for i, r in enumerate(ratings.readers) for j, c in enumerate(ratings.cases)} == wanted
+    arms = {row["case"]: row["arm"] == "synthetic" for row in table(archive, "cases.csv")}
+    assert [arms[case] for case in ratings.cases] == ratings.truth.tolist()
+    assert {"NR: 4", "N0: 12", "N1: 12", "NM: 1"} <= set(text.splitlines())
+    for reader, own in zip(ratings.readers, scores.T, strict=True):
+        above = own[ratings.truth][:, None] - own[~ratings.truth]
+        area = ((above > 0) + 0.5 * (above == 0)).mean()
+        assert area == pytest.approx(figure(found, "realism", group="reader", name=reader, rhythm="all", figure="AUC"))
+
+
+def test_an_imrmc_file_leaves_out_what_was_not_read(db: Database) -> None:
+    study = read_study(db, cases=24, unread=4)
+    ratings = imrmc.parse(opened(bundle(db, study.coordinator, study.study_id)[1]).read("six_point_scale.imrmc").decode())
+    assert ratings.scores.shape == (1, 20, 4)
 
 
 def test_checksums_verify_and_cover_every_file(archive: zipfile.ZipFile) -> None:
@@ -133,7 +250,8 @@ def test_the_dictionary_covers_every_column(archive: zipfile.ZipFile) -> None:
         (name, column) for name in archive.namelist() if name.endswith(".csv") for column in archive.read(name).decode().split("\n", 1)[0].split(",")
     }
     entries = table(archive, "data_dictionary.csv")
-    assert {(row["file"], row["column"]) for row in entries} == columns
+    assert {(row["file"], row["column"]) for row in entries if row["file"].endswith(".csv")} == columns
+    assert {row["file"] for row in entries if not row["file"].endswith(".csv")} == {"six_point_scale.imrmc", "strips/CASE.dat", "strips/CASE.hea"}
     assert all(row["meaning"] and row["type"] for row in entries)
 
 

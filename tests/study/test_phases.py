@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import audit, export, judgements, tables
+from storage import audit, export, judgements, strips, tables
 from storage import studies as stored
 from storage.database import Database
 from study import allocation, reading, signing, unblinding
@@ -241,12 +241,12 @@ def test_the_order_of_the_first_part_is_the_one_there_was_before_there_were_two(
 def test_an_answer_of_the_first_part_can_be_corrected_until_the_second_begins(house: Hospital) -> None:
     study_id, round_id = open_one(house)
     reader = house.readers[0]
-    first = read(house, reader, round_id, CASES)[3]
-    assert reading.revise(house.db, reader, first.code, heart("AF", "poor"), just_now())  # all read, but the second part has not begun
+    first = read(house, reader, round_id, CASES - 1)[3]
+    assert reading.revise(house.db, reader, first.code, heart("AF", "poor"), just_now())
     again = reading.case_again(house.db, reader, round_id, 4)
     assert again is not None
     assert (again.phase, again.questions, again.given) == (1, HEART, heart("AF", "poor"))
-    read(house, reader, round_id, 1)
+    read(house, reader, round_id, 1)  # the last of the first part: from now on the next strip is of the second, and comes with its question
     with pytest.raises(StudyError, match="second part of the round has begun: answers of the first part stand"):
         reading.revise(house.db, reader, first.code, heart("other"), just_now())
     with house.db.read() as session:
@@ -418,12 +418,13 @@ def test_a_round_read_through_is_not_said_to_have_ended_early(read_through: tupl
 def test_the_bundle_tells_both_parts_and_answers_as_they_were_given(read_through: tuple[Hospital, int]) -> None:
     house, study_id = read_through
     with house.db.read() as session:
-        files = bundle_files(export.study_data(session, study_id), export.provenance(session, study_id))
-    rows = list(csv.DictReader(io.StringIO(files["judgements.csv"])))
+        data = export.study_data(session, study_id)
+        files = bundle_files(data, export.provenance(session, study_id), strips.samples(session, data.sha256))
+    rows = list(csv.DictReader(io.StringIO(files["judgements.csv"].decode())))
     assert len(rows) == 4 * (2 * CASES + 2)
     assert {(row["phase"], row["realism"] == "") for row in rows} == {("1", True), ("2", False)}
     assert {row["realism"] for row in rows if row["phase"] == "2"} == {"1", "2", "3", "4", "5", "6"}
-    assert len(list(csv.DictReader(io.StringIO(files["placements.csv"])))) == 4 * 2 * CASES
+    assert len(list(csv.DictReader(io.StringIO(files["placements.csv"].decode())))) == 4 * 2 * CASES
 
 
 # ---- ended early ----

@@ -30,6 +30,7 @@ WHOLE = {
     "speed": 25.0,
     "gain": 10.0,
     "zoom": 1.0,
+    "pinch": 1.0,
     "changes": [{"at_ms": 900, "what": "gain", "to": 20.0}, {"at_ms": 1_200, "what": "layout", "to": "6x2"}],
     "calipers": 3,
     "march_out": 1,
@@ -51,7 +52,7 @@ browsers = anything | st.dictionaries(st.sampled_from(FIELDS), anything) | st.fi
 def makes_sense(viewing: Viewing) -> bool:
     """By an independent route: what each field may be."""
     whole = [viewing.reading_ms, viewing.away_ms, viewing.calipers, viewing.march_out, viewing.magnifier, viewing.printed]
-    broken = [viewing.pixels_per_mm, viewing.speed, viewing.gain, viewing.zoom]
+    broken = [viewing.pixels_per_mm, viewing.speed, viewing.gain, viewing.zoom, viewing.pinch]
     words = [viewing.screen, viewing.layout, viewing.order]
     return (
         all(one is None or (type(one) is int and 0 <= one <= LONGEST_MS) for one in whole)
