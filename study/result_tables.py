@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import fisher_exact
+from statsmodels.stats.multitest import multipletests
 
 from study.agreement import equivalence, proportions, raters
 from study.agreement.detection import auc, detection
@@ -161,16 +163,29 @@ def rhythm(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def morphology(scored: pd.DataFrame) -> pd.DataFrame:
-    """Share judged plausible among the readings that could judge, and share that could not, by item and arm, with the arms' difference."""
+    """Share judged plausible among the readings that could judge, and share that could not, by item and arm, with the arms' difference.
+
+    Beside each difference the p of Fisher's exact test that the arms are alike, adjusted by Holm (1979) over the items; it takes readings as
+    independent, as the note on intervals says.
+    """
     rows = []
     for group, label, part in _by_rhythm(scored):
         pooled = "" if group["group"] == "reader" else POOLED
+        tested: list[tuple[dict[str, Any], float, int]] = []
         for item in MORPHOLOGY_ITEMS:
             keys = {**group, "rhythm": label, "item": item}
             unclear = (part[item] == "cannot judge").to_numpy()
             judged = part[~unclear]
-            rows += by_arm(keys, judged, (judged[item] == "plausible").to_numpy(), "plausible", pooled)
+            plausible, synthetic = (judged[item] == "plausible").to_numpy(), (judged["arm"] == "synthetic").to_numpy()
+            rows += by_arm(keys, judged, plausible, "plausible", pooled)
             rows += by_arm(keys, part, unclear, "cannot judge", pooled)
+            if synthetic.any() and not synthetic.all():
+                counted = np.array([[int((plausible[of] == yes).sum()) for yes in (True, False)] for of in (synthetic, ~synthetic)])
+                tested.append((keys, float(fisher_exact(counted).pvalue), len(judged)))
+        adjusted = multipletests([p for _, p, _ in tested], method="holm")[1] if tested else []
+        for (keys, _, n), p in zip(tested, adjusted, strict=True):
+            estimate = Estimate(float(p), None, None, n, "a probability has no interval", f"Fisher's exact test, Holm over {len(tested)} items")
+            rows.append(row({**keys, "arm": "synthetic - real"}, "p of plausible alike", estimate, "probability", "readings", pooled))
     return table(rows, ("group", "name", "site", "rhythm", "item", "arm"))
 
 

@@ -143,6 +143,10 @@ def test_morphology_rhythm_times_and_cues_by_arm(found: Results) -> None:
         keys = {"group": "all", "rhythm": "all", "item": item, "figure": "plausible"}
         real, synthetic, apart = (row(found.morphology, arm=arm, **keys)["value"] for arm in ("real", "synthetic", "synthetic - real"))
         assert apart == pytest.approx(synthetic - real)
+    tested = found.morphology[(found.morphology["figure"] == "p of plausible alike") & (found.morphology["rhythm"] == "all")]
+    of_all = tested[tested["group"] == "all"]
+    assert set(of_all["item"]) == set(MORPHOLOGY_ITEMS)
+    assert of_all["value"].between(0, 1).all()
     right = row(found.rhythm, group="all", rhythm="all", arm="real")
     assert 0.75 <= right["value"] <= 1
     assert row(found.times, group="all", arm="all", figure="median reading time")["low"] >= 5
