@@ -45,7 +45,7 @@ def test_the_desk_has_no_serious_finding(
     assert grave(page) == []
     for key in "?gb":  # the keys, the bank card, the break
         page.keyboard.press(key)
-        page.wait_for_timeout(200)
+        page.locator("dialog[open], .cover:not([hidden])").first.wait_for()
         assert grave(page) == [], key
         page.keyboard.press("Escape")
     page.context.close()

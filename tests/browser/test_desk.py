@@ -19,6 +19,7 @@ from study.protocol import CUES, MORPHOLOGY_ITEMS
 from study.screens import CARD_MM
 from tests import world
 from tests.browser.driving import Server, at_the_desk, on_desk, press
+from tests.study.waiting import until
 from tests.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("desk")]
@@ -61,6 +62,12 @@ def judgements(hospital: World) -> list[Judgement]:
         rows = list(session.scalars(select(Judgement).where(Judgement.reader_id == hospital.people["reader"].id).order_by(Judgement.id)))
         session.expunge_all()
     return rows
+
+
+def screens(hospital: World) -> list[float]:
+    """Pixels for a millimetre of every screen that was calibrated."""
+    with hospital.db.read() as session:
+        return list(session.scalars(select(Screen.pixels_per_mm)))
 
 
 def submitted(page: Page, hospital: World, position: int) -> Judgement:
@@ -293,12 +300,10 @@ def test_a_screen_is_brought_to_true_scale_once_and_stays_so(desk: Page, hospita
         assert box
         assert box["width"] == pytest.approx(SHEET.width * pixels, abs=0.5)
         assert box["height"] == pytest.approx(SHEET.height * pixels, abs=0.5)
-        desk.wait_for_timeout(300)
+        until(lambda: len(screens(hospital)) == 1)
         desk.reload()
         on_desk(desk, f"1-{at}")
-    with hospital.db.read() as session:
-        [screen] = session.scalars(select(Screen)).all()
-        assert screen.pixels_per_mm == pytest.approx(pixels)
+    assert screens(hospital) == pytest.approx([pixels])
     press(desk, "2ny")
     viewing = submitted(desk, hospital, at).viewing
     assert viewing["calibrated"] is True

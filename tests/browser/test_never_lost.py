@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -20,6 +19,7 @@ from study.cases import ELSEWHERE
 from tests import world
 from tests.browser.driving import Server, at_the_desk, on_desk, press, start_server
 from tests.browser.wire_cutter import Network
+from tests.study.waiting import until
 from tests.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("never lost")]
@@ -86,13 +86,6 @@ def answers(hospital: World) -> list[tuple[int, int | None]]:
         return [(row.revision, row.realism) for row in rows]
 
 
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_a_double_click_stores_one_answer(desk: Page, hospital: World, at: int) -> None:
     press(desk, "2ny")
     desk.get_by_role("button", name="Submit").dblclick()
@@ -126,7 +119,7 @@ def test_the_back_button_leads_to_the_list_and_the_round_goes_on_where_it_was(pl
     page.keyboard.press("Enter")
     on_desk(page, f"1-{at + 1}")
     page.go_back()
-    page.wait_for_timeout(1500)
+    expect(page.get_by_role("heading", name="Rounds to read")).to_be_visible()
     page.goto(place[-1].url + "/?round=1")
     on_desk(page, f"1-{at + 1}")
     assert answers(hospital)[at - 1 :] == [(1, 3)]

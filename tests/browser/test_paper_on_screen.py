@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from generator.strip import Counts
 from storage.database import Database
@@ -63,7 +63,7 @@ def test_an_inch_is_an_inch_both_ways(page: Page, ratio: int, frame: int | None)
         page.get_by_label("Width of the frame").fill(str(frame))
         page.get_by_role("button", name="The frame is as wide as the card").click()
         pixels = frame / CARD_MM * ratio
-        page.wait_for_timeout(300)
+        expect(page.get_by_role("button", name="Bring to true scale")).to_be_hidden()  # it is painted anew
     ink = trace(page)
     row, first = DEFAULT.baselines[3], DEFAULT.first
     foot = level(ink, first + 3.6 * 25, row, pixels)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from generator import leak
 from generator.errors import GeneratorError
@@ -21,7 +21,7 @@ from generator.strip import to_bytes
 from storage import audit, export, strips
 from storage import studies as stored
 from storage.database import Database
-from storage.tables import Base, Drawing, ReadingCase, Recording, Rejection, Round, Strip, Truth, now
+from storage.tables import Base, Drawing, Placement, ReadingCase, Recording, Rejection, Round, Strip, Truth, now
 from study import round_plan, rounds, studies, unblinding
 from study.allocation import gate_seed
 from study.errors import NotAllowed, StudyError
@@ -430,19 +430,21 @@ def test_a_demo_s_controls_are_simulated_and_say_so(db: Database) -> None:
     assert (recorded.collection, len(recorded.patient)) == ("simulator", 64)
 
 
-def test_a_control_freezes_no_protocol(house: Hospital) -> None:
-    add_recordings(house.db, 12)
+def test_the_first_judgement_freezes_the_protocol_be_it_of_a_control(house: Hospital) -> None:
+    """Otherwise a control at position 1 would leave the protocol open once somebody has read under it."""
+    add_recordings(house.db, 40)
     study_id = new_study(house)
     round_id = open_round(house.db, house.coordinator, study_id, house.plan(cases=18, controls=3), Drawer(), gate=open_gate)
-    with house.db.read() as session:
-        role = {case.code: case.role for case in stored.cases(session, study_id)}
-    reader = house.readers[0]
-    while (case := next_case(house.db, reader, round_id)) is not None:
-        frozen = studies.study(house.db, house.coordinator, study_id).frozen_at
-        submit(house.db, reader, case.code, answer(), just_now())
-        if role[case.code] == "scored":
-            break
-        assert frozen is None
+    with house.db.write() as session:  # a control to the front of this reader's order
+        reader = house.readers[0]
+        control = next(case.id for case in stored.cases(session, study_id) if case.role == "control")
+        of_reader = (Placement.round_id == round_id, Placement.reader_id == reader.id)
+        session.execute(update(Placement).where(*of_reader, Placement.case_id == control).values(position=0))
+    case = next_case(house.db, reader, round_id)
+    assert case is not None
+    assert case.position == 0
+    assert studies.study(house.db, house.coordinator, study_id).frozen_at is None
+    submit(house.db, reader, case.code, answer(), just_now())
     assert studies.study(house.db, house.coordinator, study_id).frozen_at is not None
 
 
