@@ -95,6 +95,7 @@ def _strips(adder: Any) -> None:
     one.add_argument("--report-every", type=types.minutes, default=10.0, metavar="MINUTES", help="of training, to the next report.html (default: 10)")
     one.add_argument("--no-training-beats", action="store_true", help="do not write what copies are told by (docs/quality-control.md)")
     one.add_argument("--from", dest="start", type=Path, metavar="DIR", help="checkpoint to train further (default: begin anew)")
+    one.add_argument("--only-strips", action="store_true", help="with --from: the average beats' network stays as it is")
     _device(one)
     _seed(one)
 

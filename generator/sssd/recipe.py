@@ -102,6 +102,7 @@ class Settings:
     strip: Recipe = field(default_factory=_of_strips)  # the network that draws strips around them
     beat_share: float = 0.15  # of the minutes go to average beats
     save_seconds: float = 60.0
+    only_strips: bool = False  # trained further: average beats stay as they are, and all minutes go to strips
     start: str | None = None  # SHA-256 of the checkpoint that was trained further
 
     def __post_init__(self) -> None:
@@ -109,3 +110,8 @@ class Settings:
             raise GeneratorError("Training is of a network that is given an average beat: beat_given must be true.")
         if not 0 < self.beat_share < 1:
             raise GeneratorError(f"beat_share is {self.beat_share:g}. Choose a share between 0 and 1.")
+
+    @property
+    def minutes_of_beats(self) -> float:
+        """The share of the minutes that average beats get."""
+        return 0.0 if self.only_strips else self.beat_share

@@ -15,14 +15,16 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from numpy.typing import NDArray
 
 from generator import recordings
 from generator.copies import Reference
@@ -82,17 +84,20 @@ def train(
     if (minutes is None) == (iterations is None):
         raise GeneratorError("Say how long to train: in minutes, or in iterations, one of them.")
     settings = settings or Settings()
-    before: tuple[Network, Network | None] | None = None
+    before = _Before()
     if start is not None:
         settings = _further(settings, start)
-        before = checkpoint.load_networks(start)
+        before = _Before.read(start)
+    if settings.only_strips and before.beat is None:
+        raise GeneratorError("To train strips only, name a checkpoint to train further that draws average beats already.")
     strips = records if isinstance(records, TrainingSet) else TrainingSet.from_candidates(records)
     Path(out).mkdir(parents=True, exist_ok=True)
     run = _Run(strips, held_out, Path(out), settings, seed, _accelerator(device, precision), before, training_beats, on_interval, interval_seconds)
     if minutes is None:
         run.train(Budget(iterations=iterations), Budget(iterations=iterations))
     else:
-        run.train(Budget(minutes * 60 * settings.beat_share), Budget(minutes * 60 * (1 - settings.beat_share)))
+        share = settings.minutes_of_beats
+        run.train(Budget(minutes * 60 * share), Budget(minutes * 60 * (1 - share)))
     if run.accelerator.num_processes > 1:
         run.accelerator.end_training()  # processes leave together
     return Path(out)
@@ -101,6 +106,20 @@ def train(
 def is_main_process() -> bool:
     """Whether this process writes: the only one, or the first that a launcher started."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The networks that are trained further."""
+
+    strip: Network | None = None
+    beat: Network | None = None
+    beat_scale: NDArray[np.float64] | None = None  # that the latter's channels have
+
+    @classmethod
+    def read(cls, folder: Path) -> _Before:
+        config = read_config(folder).beat
+        return cls(*checkpoint.load_networks(folder), None if config is None else np.array(config.scale))
 
 
 class _Run:
@@ -114,7 +133,7 @@ class _Run:
         settings: Settings,
         seed: int,
         accelerator: Accelerator,
-        before: tuple[Network, Network | None] | None,
+        before: _Before,
         training_beats: bool,
         on_interval: Interval | None,
         interval_seconds: float,
@@ -124,7 +143,7 @@ class _Run:
         self.mean, self.std, self.keep = scale(strips.mv)
         self.refused = strips.refused + Counter({f"amplitude beyond {HIGHEST:.0f} standard deviations": int((~self.keep).sum())})
         self.data = Standardised.of(strips, self.mean, self.std, self.keep)
-        beats = BeatBatches(self.data, settings.beat.augmentation)
+        beats = BeatBatches(self.data, settings.beat.augmentation, before.beat_scale)
         for name in RHYTHMS:
             least = min(int((self.data.rhythm == name).sum()), int((beats.rhythm == name).sum()))
             if least < _FEWEST:
@@ -132,7 +151,7 @@ class _Run:
         self.beat_scale = beats.scale
         beside = None if held_out is None else Standardised.of(held_out, self.mean, self.std)
         identity = hashlib.sha256(json.dumps([strips.fingerprint(), asdict(settings), seed]).encode()).hexdigest()
-        of_strips, of_beats = before or (None, None)
+        of_strips = before.strip
         if of_strips is not None and not of_strips.config.beat_given:
             of_strips = _widened(of_strips, Network(settings.strip.network))
         self.beat = Trainer(
@@ -145,7 +164,7 @@ class _Run:
             identity=identity,
             save_seconds=settings.save_seconds,
             held_out=None if beside is None else BeatBatches(beside, settings.beat.augmentation, beats.scale),
-            begin_with=of_beats,
+            begin_with=before.beat,
         )
         self.strip = Trainer(
             STRIP,
@@ -163,7 +182,8 @@ class _Run:
     def train(self, of_beats: Budget, of_strips: Budget) -> None:
         """Both networks, then the report."""
         to_come = max((of_strips.seconds or 0.0) - self.strip.seconds, 0.0)
-        self.beat.until(of_beats, Hooks(lambda _: None, self._interval, self.interval_seconds), to_come)
+        if not self.settings.only_strips:
+            self.beat.until(of_beats, Hooks(lambda _: None, self._interval, self.interval_seconds), to_come)
         self.strip.until(of_strips, Hooks(lambda _: self._write_checkpoint(), self._interval, self.interval_seconds))
         if self.accelerator.is_main_process:
             self._keep_or_drop_training_beats()

@@ -38,6 +38,7 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
         device=given.device,
         precision=given.precision,
         seed=given.seed,
+        settings=training.Settings(only_strips=given.only_strips),
         start=given.start,
         training_beats=not given.no_training_beats,
         on_interval=report,

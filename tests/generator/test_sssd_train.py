@@ -288,6 +288,24 @@ def test_a_checkpoint_can_be_trained_further(strips: TrainingSet, tmp_path: Path
         train.train(strips, tmp_path / "further", iterations=1, device="cpu", settings=SMALL)  # begun from a checkpoint, now anew
 
 
+def test_strips_alone_can_be_trained_further(strips: TrainingSet, tmp_path: Path) -> None:
+    """The average beats of AF are few, and soon learned by heart."""
+    first = train.train(strips, tmp_path / "first", iterations=3, device="cpu", settings=SMALL)
+    others = TrainingSet.from_arrays(2 * strips.mv, strips.rhythm.tolist())  # whose beats have another scale
+    only_strips = dataclasses.replace(SMALL, only_strips=True)
+    further = train.train(others, tmp_path / "further", iterations=2, device="cpu", settings=only_strips, start=first)
+    strip, beat = checkpoint.load_networks(first)
+    strip_after, beat_after = checkpoint.load_networks(further)
+    assert beat is not None
+    assert beat_after is not None
+    assert all(torch.equal(one, other) for one, other in zip(beat.state_dict().values(), beat_after.state_dict().values(), strict=True))
+    assert not all(torch.equal(one, other) for one, other in zip(strip.state_dict().values(), strip_after.state_dict().values(), strict=True))
+    assert read_config(further).beat == read_config(first).beat
+    assert read_config(further).trained["networks"]["beat"]["iterations"] == 0
+    with pytest.raises(GeneratorError, match="draws average beats already"):
+        train.train(strips, tmp_path / "anew", iterations=1, device="cpu", settings=only_strips)
+
+
 def test_a_checkpoint_without_average_beats_is_widened_and_gets_them(strips: TrainingSet, tmp_path: Path) -> None:
     with_beat = train.train(strips, tmp_path / "with", iterations=1, device="cpu", settings=SMALL)
     narrow = dataclasses.replace(SMALL.strip.network, track_channels=7, beat_given=False)
