@@ -22,6 +22,7 @@ SECONDS = 10
 SAMPLES = RATE * SECONDS
 MICROVOLTS_PER_COUNT = 5.0
 BAND_HZ = (0.5, 40.0)
+HELD = RATE // 10  # samples at the end that no reader sees
 EDGE = 3 * RATE  # samples mirrored at each end. Mirrored about the end value too (odd), a strip that ends on an R peak swings by up to 3 mV
 
 FLAT_SPAN_MV = 0.05  # a whole lead within 50 microvolts is a loose electrode
@@ -68,10 +69,7 @@ def canonical_from_stored(millivolts: NDArray[np.floating]) -> Counts:
 def canonical_from_unfiltered(eight: NDArray[np.float64]) -> Counts:
     """The last step, for what `unfiltered` gave: zero-phase 0.5 to 40 Hz, rounded to counts, each lead's (lower) median removed exactly."""
     filtered = signal.sosfiltfilt(_BAND_PASS, eight, axis=-1, padtype="even", padlen=EDGE)
-    counts = np.rint(filtered / (MICROVOLTS_PER_COUNT / 1000)).astype(np.int64)
-    middle = (SAMPLES - 1) // 2
-    counts -= np.partition(counts, middle, axis=-1)[:, middle : middle + 1]  # after rounding: zero in both arms, and never a half
-    return np.clip(counts, -32768, 32767).astype(np.int16)
+    return _centred(np.rint(filtered / (MICROVOLTS_PER_COUNT / 1000)).astype(np.int64))
 
 
 def millivolts(counts: Counts) -> NDArray[np.float64]:
@@ -89,9 +87,26 @@ def to_bytes(counts: Counts) -> bytes:
     return np.ascontiguousarray(counts, dtype="<i2").tobytes()
 
 
+def as_shown(counts: Counts) -> Counts:
+    """What readers are shown: the strip, its last 0.1 s held at the value before, each lead's median zero again. (8, 1000) to (8, 1000).
+
+    Most of PTB-XL's recordings end in 0.1 s that changes half as much as the rest, which has nothing to do with the heart; drawn strips do not.
+    """
+    held = counts.astype(np.int64)
+    held[:, -HELD:] = held[:, -HELD - 1, None]
+    return _centred(held)
+
+
 def from_bytes(blob: bytes) -> Counts:
     """The inverse of to_bytes."""
     return np.frombuffer(blob, dtype="<i2").reshape(len(STORED), SAMPLES).astype(np.int16)
+
+
+def _centred(counts: NDArray[np.int64]) -> Counts:
+    """Without each lead's (lower) median: after rounding, so that it is zero in both arms and never a half."""
+    middle = (SAMPLES - 1) // 2
+    level = counts - np.partition(counts, middle, axis=-1)[:, middle : middle + 1]
+    return np.clip(level, -32768, 32767).astype(np.int16)
 
 
 def _eight_leads(millivolts: NDArray[np.float64], lead_names: Sequence[str], name: str) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from generator import recordings
 from generator.beats import r_peaks
 from generator.errors import GeneratorError, Refused
+from generator.sssd.average_beat import aligned
 from generator.strip import RATE
 
 _log = logging.getLogger(__name__)
@@ -39,10 +40,12 @@ class TrainingSet:
     def from_arrays(
         cls, mv: NDArray[np.floating], rhythm: Sequence[str], refused: Counter[str] | None = None, patients: Sequence[str] | None = None
     ) -> TrainingSet:
-        """mv: (strips, 8, 1000) in mV, unfiltered. Drift below 0.2 Hz and each lead's median are removed, R times are found."""
+        """mv: (strips, 8, 1000) in mV, unfiltered. Drift below 0.2 Hz and each lead's median are removed, R times are found
+        and aligned with each other."""
         drift_free = without_drift(mv)
         whose = None if patients is None else list(patients)
-        return cls(drift_free, np.asarray(rhythm), [r_peaks(strip) for strip in drift_free], refused or Counter(), whose)
+        r_times = [aligned(strip, r_peaks(strip)) for strip in drift_free]
+        return cls(drift_free, np.asarray(rhythm), r_times, refused or Counter(), whose)
 
     @classmethod
     def from_candidates(cls, candidates: Sequence[recordings.Candidate], *, quiet: bool = False) -> TrainingSet:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from generator.errors import GeneratorError
 from generator.request import DrawRequest
 from generator.sssd import checkpoint, draw
-from generator.sssd.average_beat import BINS, at_every_beat, averaged, rr_label
+from generator.sssd.average_beat import BINS, aligned, at_every_beat, averaged, beats_of, rr_label
 from generator.sssd.config import BeatConfig, Config, NetworkConfig
 from generator.sssd.network import Network
 from generator.sssd.rhythm import OFFSET_CHANNEL, track
@@ -66,7 +66,47 @@ def test_a_strip_of_one_repeated_beat_is_that_beat_at_every_beat(rr: float, jitt
     waves = np.stack([np.exp(-0.5 * ((offset + shift) / 0.05) ** 2) for shift in (0.0, 0.12, -0.2)])
     back = at_every_beat(averaged(waves, offset), offset)
     held = (offset > -0.2) & (offset < 0.5)  # where it is not faded
-    assert np.abs(back - waves)[:, held].max() < 0.1  # straight lines between bins of 10 ms round off a wave of 50 ms
+    assert np.abs(back - waves)[:, held].max() < 0.02
+
+
+@given(seed=st.integers(0, 50))
+def test_a_narrow_qrs_complex_is_not_rounded_off(seed: int) -> None:
+    """R, S of 40 ms, each beat elsewhere between samples: what is told at each beat is what stands there."""
+    offset = _offset(0.8, 0.1, seed)
+    qrs = np.exp(-0.5 * (offset / 0.010) ** 2) - 0.5 * np.exp(-0.5 * ((offset - 0.03) / 0.012) ** 2)
+    back = at_every_beat(averaged(qrs[None], offset), offset)[0]
+    assert np.abs(back - qrs).max() < 0.1
+
+
+@pytest.mark.parametrize("beats", [2, 3, 12])
+def test_few_beats_tell_no_more_than_they_can(beats: int) -> None:
+    """Noise of two beats is not blown up where they leave open what lies between their samples."""
+    offset = _offset(0.8)
+    some = beats_of(offset) < beats
+    beat = averaged(np.random.default_rng(1).normal(size=(8, 1000))[:, some], offset[some])
+    assert np.abs(beat).max() < 6
+
+
+def test_r_times_are_aligned_with_each_other() -> None:
+    """R times that are off by up to 8 ms come back to where the beats are, but for what all have in common."""
+    rng = np.random.default_rng(4)
+    true = np.cumsum(rng.uniform(0.6, 1.0, size=20))
+    true = true[true < 9.5]
+    offset = track(true)[OFFSET_CHANNEL]
+    strip = np.stack([np.exp(-0.5 * ((offset + shift) / 0.012) ** 2) for shift in (0.0, 0.02, -0.02)])
+    heard = true + rng.uniform(-0.008, 0.008, size=true.size)
+    found = aligned(strip, heard)
+    assert np.std(found - true) < 0.001 < np.std(heard - true)
+    assert np.abs(found - heard).max() <= 0.015
+
+
+@pytest.mark.parametrize("times", [[], [0.4]])
+def test_what_cannot_be_aligned_stays(times: list[float]) -> None:
+    assert aligned(np.zeros((8, 1000)), np.array(times)).tolist() == times
+
+
+def test_a_flat_strip_moves_no_beat() -> None:
+    assert aligned(np.zeros((8, 1000)), np.array([1.0, 2.0, 3.0])).tolist() == [1.0, 2.0, 3.0]
 
 
 def test_noise_that_does_not_recur_averages_out() -> None:

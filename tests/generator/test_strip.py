@@ -108,6 +108,19 @@ def test_stored_bytes_come_back_and_the_hash_is_of_the_samples(counts: NDArray[n
     assert strip.strip_hash(changed) != strip.strip_hash(counts) == strip.strip_hash(strip.from_bytes(blob))
 
 
+@given(COUNTS)
+@settings(max_examples=20, deadline=None)
+def test_readers_see_no_end_of_a_strip(counts: NDArray[np.int16]) -> None:
+    """Recordings of PTB-XL end otherwise than drawn strips: the last 0.1 s is held in both, and nothing tells what it was."""
+    shown = strip.as_shown(counts)
+    assert np.all(shown[:, -10:] == shown[:, -11, None])
+    np.testing.assert_array_equal(np.sort(shown, axis=-1)[:, 499], 0)
+    np.testing.assert_array_equal(np.diff(shown[:, :-10].astype(int)), np.diff(counts[:, :-10].astype(int)))
+    other_end = counts.copy()
+    other_end[:, -10:] = 7
+    np.testing.assert_array_equal(strip.as_shown(other_end), shown)
+
+
 def test_unfiltered_is_what_canonical_filters() -> None:
     before = strip.unfiltered(signals(2, rate=500), 500, LEADS)
     assert before.shape == (8, 1000)
