@@ -20,7 +20,7 @@ from generator.sssd.average_beat import BINS
 from generator.sssd.rhythm import OFFSET_CHANNEL, TRACK_CHANNELS, RRModel
 from generator.sssd.schedule import Schedule
 
-FORMAT = 3
+FORMAT = 4
 
 # Published code has two kernels that differ: with pykeops or its CUDA extension both poles of a pair are summed ("conjugate"), its plain PyTorch
 # fallback sums the kept half only. Weights want the form that they were trained with.
@@ -177,7 +177,14 @@ class Config:
         if values.get("format") == 1:
             values = _from_format_1(values)
         if values.get("format") == 2:  # before average beats and margins
-            values = {**values, "format": FORMAT, "beat": None, "margin": 0}
+            values = {**values, "format": 3, "beat": None, "margin": 0}
+        if values.get("format") == 3:
+            if values.get("beat") is not None:
+                raise GeneratorError(
+                    f"{name}: its average beats are read by straight lines, those of this program by splines, which keep a QRS complex sharp. "
+                    "Train it anew, or draw with the version that trained it."
+                )
+            values = {**values, "format": FORMAT}
         wanted = {field.name for field in fields(cls)} | {"format", "rate"}
         network = values.get("network")
         missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)

@@ -18,7 +18,7 @@ from generator.errors import GeneratorError
 from generator.request import DrawRequest
 from generator.sssd import checkpoint, draw
 from generator.sssd.average_beat import BINS, aligned, at_every_beat, averaged, beats_of, rr_label
-from generator.sssd.config import BeatConfig, Config, NetworkConfig
+from generator.sssd.config import BeatConfig, Config, NetworkConfig, read_config
 from generator.sssd.network import Network
 from generator.sssd.rhythm import OFFSET_CHANNEL, track
 from generator.sssd.schedule import Schedule
@@ -190,6 +190,16 @@ def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path, change: dict
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     with pytest.raises(GeneratorError, match=told):
         checkpoint.load(tmp_path)
+
+
+def test_average_beats_of_another_form_are_refused(folder: Path, tmp_path: Path) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "format": 3}))
+    with pytest.raises(GeneratorError, match="read by straight lines"):
+        read_config(tmp_path)
+    plain = {**values, "format": 3, "beat": None, "network": {**values["network"], "beat_given": False, "track_channels": 7}}
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    assert read_config(tmp_path).beat is None
 
 
 def test_weights_without_their_configuration_are_refused(folder: Path, tmp_path: Path) -> None:
