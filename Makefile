@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt
 
-.PHONY: run test check lock clean
+.PHONY: run test check audit lock clean
 .DEFAULT_GOAL := run
 
 run: .venv/.run-ready
@@ -19,6 +19,9 @@ check: .venv/.test-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: .venv/.test-ready  # known vulnerabilities in the lock's versions
+	$(BIN)/python .ci/audit.py
 
 lock:  # newest versions that pyproject.toml allows; run the tests before you commit them
 	rm -rf .venv && $(MAKE) .venv/.made

@@ -7,13 +7,17 @@ headers, and the runner process that does the long work.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
+import hashlib
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import streamlit as st
@@ -27,6 +31,7 @@ from pages import access, desk, front_door
 from study import cases, jobs, people, printing, runner_process
 from study.errors import Problems, SignInRefused, StudyError, Unavailable
 from study.people import Person
+from study.roles import Action, may
 from study.settings import Settings
 
 # ---- the script ----
@@ -45,26 +50,38 @@ def main() -> None:
 
 # ---- the server ----
 
+
+def _inline_scripts() -> str:
+    """Streamlit's page holds a script of a few lines: the policy names its hash, and no other inline script runs."""
+    page = (Path(st.__file__).parent / "static" / "index.html").read_bytes()
+    hashes = (hashlib.sha256(script).digest() for script in re.findall(rb"<script>(.*?)</script>", page, re.DOTALL))
+    return " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in hashes)
+
+
 IDENTITY_HEADER = b"x-blindstrip-person"  # server.trustedUserHeaders turns it into st.user.person
 PERSON = "blindstrip.person"  # where the gate leaves who it is in a request's scope
 PUBLIC = ("/welcome", "/welcome/demo", "/set-up", "/sign-in", "/demo/sign-in", "/sign-out", "/healthz")
 PUBLIC_FOLDER = "/static/"  # Streamlit's own script and style files
 CSRF_COOKIE = "blindstrip_form"
+UPLOADS = "/_stcore/upload_file/"
 LARGEST_FORM, LARGEST_ANSWER = 16_384, 65_536  # bytes
 NOT_SIGNED_IN = 4401  # websocket close code
 
 SECURITY_HEADERS = {
     "content-security-policy": (
-        "default-src 'self'; script-src 'self' 'unsafe-eval' 'unsafe-inline' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "font-src 'self' data:; connect-src 'self' ws: wss:; worker-src 'self' blob:; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; "
+        f"default-src 'self'; script-src 'self' {_inline_scripts()} blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; "
         "form-action 'self'"
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), display-capture=(), payment=(), usb=(), serial=(), bluetooth=(), hid=()",
+    "cache-control": "no-store",
 }
+OVER_TLS = {"strict-transport-security": "max-age=31536000"}  # a proxy that ends TLS says so by X-Forwarded-Proto: docs/threat-model.md
 
 
 class IdentityGate:
@@ -87,7 +104,9 @@ class IdentityGate:
             await self.app(scope, receive, send)
             return
         person = await _person_at(HTTPConnection(scope))
-        if person is not None:
+        if path.startswith(UPLOADS) and person is not None and not may(person, Action.IMPORT_RECORDINGS):
+            await PlainTextResponse("Not allowed.", 403)(scope, receive, send)  # Streamlit would keep the file in memory for anybody
+        elif person is not None:
             scope[PERSON] = person
             scope["headers"].append((IDENTITY_HEADER, str(person.id).encode()))
             await self.app(scope, receive, send)
@@ -105,7 +124,7 @@ async def _refusal(request: Request) -> Response:
 
 
 class SecurityHeaders:
-    """Adds SECURITY_HEADERS to every answer that does not bring its own."""
+    """Adds SECURITY_HEADERS to every answer that does not bring its own; Streamlit's script and style files bring how long they may be kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -114,7 +133,8 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
-                extra = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items() if name.encode() not in present]
+                ours = {**SECURITY_HEADERS, **(OVER_TLS if scope["scheme"] == "https" else {})}
+                extra = [(name.encode(), value.encode()) for name, value in ours.items() if name.encode() not in present]
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
@@ -317,6 +337,11 @@ class FormRefused(StudyError):
         self.status = status
 
 
+async def _fault(_request: Request, _error: Exception) -> Response:
+    """For what nobody foresaw, and outside of all middleware: the server's log has it, the answer says nothing."""
+    return PlainTextResponse("Something went wrong. The server's log says more.", 500, headers=SECURITY_HEADERS)
+
+
 async def _form_refused(_request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), error.status if isinstance(error, FormRefused) else 400)
 
@@ -374,5 +399,5 @@ else:
             Route("/healthz", healthz),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(IdentityGate)],
-        exception_handlers={FormRefused: _form_refused},
+        exception_handlers={FormRefused: _form_refused, Exception: _fault},
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from generator.request import STEP_LIMITS
 from pages import words
 from pages.access import database
-from study import jobs, round_plan
+from study import jobs, leak_gate, leak_page, round_plan
 from study.errors import Problems
 from study.people import Person
 from study.practice_round import MOST_CASES, PracticePlan
@@ -44,6 +46,32 @@ def plan(person: Person, study: StudyDetail) -> None:
             st.warning(words.plain(str(error)))
     st.button("Open the round", type="primary", key="open-round", on_click=_ask_round, args=(person, study))
     st.caption("Draws the synthetic strips afresh, chooses recordings this study has not shown, and passes both through the leak gate.")
+    if study.refused_openings:
+        _refusal(person, study.id)
+
+
+def gate(report: dict[str, Any]) -> None:
+    """What a gate that warned of a round, or refused a demo's, means: in words, and as the worst feature's two distributions."""
+    st.warning(words.plain(leak_gate.sentence(report)), icon=":material/visibility:")
+    if "distribution" in report:
+        _picture(report["distribution"])
+        if leak_gate.UNNAMED[0] in report["distribution"]:
+            st.caption("Which arm is which is not told before the study is unblinded.")
+
+
+def _refusal(person: Person, study_id: int) -> None:
+    refused = leak_gate.last_refusal(database(), person, study_id)
+    if refused is None:
+        return
+    with st.expander(f"Why the gate refused the last time, on {words.moment(refused.at)}", icon=":material/block:"):
+        st.text(f"AUC {refused.auc:.2f}; the strips' {refused.worst_feature} told the arms apart most of all. {refused.remedy}")
+        if refused.distribution:
+            _picture(refused.distribution)
+
+
+def _picture(distribution: dict[str, Any]) -> None:
+    st.image(leak_page.picture(distribution), alt=leak_page.in_words(distribution))
+    st.caption("Share of each arm's strips, in bins of the feature.")
 
 
 def _more(study: StudyDetail, standard: RoundPlan) -> None:

@@ -35,6 +35,10 @@ def render() -> None:
         return
     st.subheader("Add somebody")
     _form(person, sorted({one.site for one in everybody if one.site}))
+    st.subheader("Delete an account")
+    _deletion(
+        person, [one for one in everybody if one.id != person.id and not one.demo and (one.role is not Role.ADMIN or person.role is Role.ADMIN)]
+    )
 
 
 def _form(person: Person, sites: list[str]) -> None:
@@ -66,3 +70,28 @@ def _add(person: Person) -> None:
     if added:
         for field in ("name", "username", "password"):
             state[f"new-{field}"] = ""
+
+
+def _deletion(person: Person, others: list[Person]) -> None:
+    st.text(
+        "Erases name, user name, password and sign-ins for good. What the person judged stays in its study under the pseudonym; a round that they "
+        "have not read through can then be closed with a reason."
+    )
+    names = {one.id: f"{one.name} ({one.username}), {one.role}" for one in others}
+    if not names:
+        st.text("There is no other account.")
+        return
+    chosen = st.selectbox("Account", list(names), index=None, format_func=names.__getitem__, key="delete-who", placeholder="Choose", width=520)
+    if chosen is not None:
+        sure = st.checkbox("I know that this cannot be undone", key=f"delete-sure-{chosen}")
+        st.button("Delete the account", type="primary", disabled=not sure, on_click=_delete, args=(person, chosen))
+
+
+def _delete(person: Person, person_id: int) -> None:
+    named: list[bool] = []
+    if words.attempt("The account is deleted.", lambda: named.append(people.delete_person(database(), person, person_id))):
+        st.session_state["delete-who"] = None
+        if named[0]:
+            words.say(
+                "The account is deleted. The audit trail of this database, begun by an earlier version, still has the user name: docs/audit.md."
+            )

@@ -8,21 +8,21 @@ from typing import Any
 import streamlit as st
 
 from generator.quality.result import BOTH, Figure, Quality
-from pages import charts, paper, progress, words
+from pages import figure, paper, progress, words
 from pages.access import database, require
-from pages.charts import Point
 from storage.quality import Batch, Member
 from study import jobs, quality
 from study.errors import Problems, StudyError
 from study.people import Person
 from study.quality import Asked, Choices, Shown
+from study.report.chart import Axis, Entry, Mark, from_zero, intervals_picture
 from study.roles import Action
 
 _SHARED = (
     "The split does not know which recordings a checkpoint was trained on. Distance to training strips says something about copies only where the "
     "training recordings are those that the checkpoint learned from, and the held-out ones are not."
 )
-_BESIDE = "real against real"
+_AXES = {"worth": "macro F1", "distribution": "share or density", "detail": "ratio", "realness": "AUC"}  # of the parts that have a picture
 _MOST_SCALE = 0.62  # of true size: two sheets side by side
 
 
@@ -106,6 +106,7 @@ def _numbers(rhythms: dict[str, int]) -> str:
 
 def _result(person: Person, shown: Shown) -> None:
     result, asked = shown.result, shown.asked
+    figure.page_style("", "Quality of drawn strips")
     st.subheader("Last measurement")
     if shown.stale:
         st.warning(words.plain(f"Out of date. {shown.stale} Measure again."), icon=":material/history:")
@@ -154,24 +155,25 @@ def _chart(part: str, result: Quality) -> None:
     """Shares and areas on one axis; distances have a unit each, and stay in their table."""
     names = {"distribution": ("precision", "recall", "density", "coverage")}
     figures = [one for one in result.figures if one.part == part and (part not in names or one.name in names[part])]
-    if part not in ("worth", "distribution", "detail", "realness"):
+    if part not in _AXES:
         return
     figures = [one for one in figures if one.rhythm != BOTH or part in ("worth", "realness")]
-    points = [point for one in figures for point in _points(one)]
-    most = max([1.0, *(point.high or point.value or 0 for point in points)])
-    least = min([0.5 if part in ("worth", "realness") else 0.0, *(point.low or point.value or 1 for point in points)])
+    entries = [Entry(one.name + ("" if one.rhythm == BOTH else f", {one.rhythm}"), (_marks(one),)) for one in figures]
+    drawn = [mark.figure for entry in entries for marks in entry.marks for mark in marks]
+    if all(row["value"] is None for row in drawn):
+        return
     reference = {"realness": (0.5, "chance"), "detail": (1.0, "as real")}.get(part)
-    drawn = charts.intervals(points, x_title=f"{quality.TITLES[part][0].lower()}, 95 %", x_range=(least - 0.03, most + 0.03), reference=reference)
-    st.plotly_chart(drawn, theme=None, key=f"chart-quality-{part}", config={"displayModeBar": False}, alt=f"Figure: {quality.TITLES[part][0]}")
+    axis = Axis(_AXES[part], 0, max(1.0, from_zero(drawn)), "number", reference)
+    figure.picture(intervals_picture("Orange squares: drawn strips; blue dots: recordings in their place.", [axis], entries))
 
 
-def _points(one: Figure) -> list[Point]:
-    row = f"{quality.MEANINGS.get(one.name, one.name)}, {one.rhythm}"
-    (low, high), (real_low, real_high) = one.interval or (None, None), one.beside_interval or (None, None)
-    return [
-        Point(row, one.value, low, high, one.n, "synthetic", one.reason or ""),
-        Point(row, one.beside, real_low, real_high, one.n_beside, "real", one.beside_reason or ""),
-    ]
+def _marks(one: Figure) -> tuple[Mark, Mark]:
+    both = ((one.value, one.interval, one.reason), (one.beside, one.beside_interval, one.beside_reason))
+    drawn, beside = (
+        {"value": value, "low": ends and ends[0], "high": ends and ends[1], "reason": reason or "no interval was computed"}
+        for value, ends, reason in both
+    )
+    return Mark(drawn, "synthetic"), Mark(beside, "real")
 
 
 def _pairs(person: Person, shown: Shown) -> None:

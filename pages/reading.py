@@ -22,6 +22,10 @@ from study.roles import Action
 
 ROUND, CASE, PRACTICE, ATTEMPT = "round", "case", "practice", "attempt"  # the query parameters that keep the place over a reload
 
+_COMMITMENT = (
+    "Which cases you read in which order follows from seeds that this hash (SHA-256) binds since the round was opened. They are told after "
+    "unblinding; then anybody can check that nobody has changed them."
+)
 _LAYOUT = """<style>
 .stMainBlockContainer { padding: 3.1rem 1.5rem .5rem !important; max-width: none !important; }
 </style>"""
@@ -85,6 +89,8 @@ def _round(one: RoundProgress) -> None:
     else:
         label = "Continue" if one.done else "Start reading"
         st.button(label, key=f"read-{one.round_id}", type="primary", on_click=_enter, args=(ROUND, one.round_id))
+    if one.commitment is not None:
+        st.caption(f"Commitment to this round's seeds: {one.commitment}", help=_COMMITMENT)
 
 
 def _practice(one: PracticeProgress) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -13,11 +9,10 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pages import progress, sheet, words
 from pages.access import database, require
-from study import jobs, strips
+from study import jobs, staging, strips
 from study.errors import Problems, StudyError
 from study.people import Person
 from study.roles import Action
-from study.uploads import unpack_zip
 
 PER_PAGE = 4
 _LAYOUTS = (
@@ -59,21 +54,20 @@ def _bring_in(person: Person) -> None:
 
 
 def _import_zip(person: Person) -> None:
-    words.attempt("", _unpack_and_ask, person, st.session_state["upload-zip"])
+    words.attempt("", _stage_and_ask, person, st.session_state["upload-zip"])
 
 
-def _unpack_and_ask(person: Person, uploaded: UploadedFile | None) -> None:
-    """Unpacks into a folder of its own, which the runner removes when it is done; the recordings are filed under the zip's name."""
+def _stage_and_ask(person: Person, uploaded: UploadedFile | None) -> None:
+    """Puts the zip into a folder of its own, which goes when the import has ended; unpacking and reading are the runner's."""
     if uploaded is None:
         raise StudyError("Choose a zip file first.")
     if jobs.active_jobs(database(), person, "import"):
         raise StudyError("An import of yours is running. Wait for it, or cancel it.")
-    folder = Path(tempfile.mkdtemp(prefix="blindstrip-upload-"))
+    folder = staging.stage(database(), uploaded.name, uploaded)
     try:
-        unpack_zip(uploaded, folder / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(uploaded.name).stem).strip(".-")[:60] or "upload"))
         jobs.ask(database(), person, "import", {"directory": str(folder), "temporary": True})
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        staging.clear(folder)
         raise
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages import account, gallery, people, quality, reading, recordings, results, studies
+from pages import account, gallery, people, planning, quality, reading, recordings, results, studies
 from study.people import Person
 from study.roles import Action, may
 
@@ -27,6 +27,7 @@ class Screen:
 SCREENS = (
     Screen(reading.render, "Read", "read", ":material/ecg_heart:", Action.READ_CASES),
     Screen(studies.render, "Studies", "conduct", ":material/assignment:", Action.SEE_STUDIES),
+    Screen(planning.render, "Planning", "plan", ":material/query_stats:", Action.SEE_STUDIES),
     Screen(results.render, "Results", "findings", ":material/insights:", Action.SEE_RESULTS),
     Screen(gallery.render, "Draw strips", "draw", ":material/stylus:", Action.DRAW_STRIPS),
     Screen(quality.render, "Quality", "measure", ":material/straighten:", Action.SEE_STRIPS),

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages import opening, orders, progress, words
+from pages import opening, orders, progress, record, words
 from pages.access import database, require
 from study import people, studies, unblinding
 from study.errors import Problems
@@ -140,8 +140,9 @@ def _one(person: Person, study: StudyDetail) -> None:
         verdict = opened.leak.get("verdict", "")
         with st.expander(f"Round {opened.number}: {_cases(opened)}, opened {words.moment(opened.opened_at)}, leak gate: {verdict}"):
             if verdict in ("warn", "refuse"):
-                st.warning(words.plain(_gate(opened.leak)), icon=":material/visibility:")
-            _round(opened)
+                opening.gate(opened.leak)
+            _round(person, study, opened)
+    record.deposit(person, study)
     if study.refused_openings:
         st.caption(f"The leak gate refused {_number(study.refused_openings, 'opening')} of a round here; the audit trail and the export say when.")
     if study.rounds:
@@ -155,7 +156,7 @@ def _one(person: Person, study: StudyDetail) -> None:
         with st.expander("Add readers", icon=":material/person_add:"):
             _add_readers(person, study)
     with st.expander("Protocol", icon=":material/rule:"):
-        _protocol(study)
+        record.protocol(person, study)
     if may(person, Action.UNBLIND):
         st.subheader("Unblinding")
         _unblinding(person, study)
@@ -188,8 +189,9 @@ def _cases(opened: RoundSummary) -> str:
     return f"{opened.cases} cases" + (f", {opened.plan['cases']} a reader" if rotating else "")
 
 
-def _round(opened: RoundSummary) -> None:
+def _round(person: Person, study: StudyDetail, opened: RoundSummary) -> None:
     st.text(f"Opened by {opened.opened_by}. Reading starts {words.moment(opened.starts_at)}.")
+    record.of_round(person, study, opened)
     rows = [_progress_row(reader) | {"Signed": words.moment(reader.signed_at)} for reader in opened.readers]
     _progress_table(rows, f"Cases of round {opened.number} read, and when it was signed, by each reader")
     left, right = st.columns(2)
@@ -199,15 +201,8 @@ def _round(opened: RoundSummary) -> None:
     with right:
         st.markdown("**Leak gate**")
         st.caption("A classifier that sees format features alone tried to tell the arms apart.")
-        st.dataframe(_pairs(opened.leak), hide_index=True, alt=f"Leak report of round {opened.number}")
-
-
-def _gate(leak: dict[str, Any]) -> str:
-    """What a gate that warned or refused means, in a sentence."""
-    told = (
-        f"Format features alone tell the arms apart better than chance: AUC {leak['auc']:.2f}, {leak['worst_feature']} most of all. {leak['remedy']}"
-    )
-    return f"{told} {leak.get('opened_all_the_same', '')}".strip()
+        told = {name: value for name, value in opened.leak.items() if name != "distribution"}
+        st.dataframe(_pairs(told), hide_index=True, alt=f"Leak report of round {opened.number}")
 
 
 def _pairs(values: dict[str, Any]) -> list[dict[str, str]]:
@@ -244,12 +239,6 @@ def _add(person: Person, study_id: int) -> None:
     words.attempt("Added.", studies.add_readers, database(), person, study_id, st.session_state["more-readers"])
 
 
-def _protocol(study: StudyDetail) -> None:
-    st.dataframe(_pairs(study.protocol.as_dict()), hide_index=True, width=520, alt="Protocol")
-    st.caption(f"SHA-256 {study.protocol_hash}")
-    st.text(f"Frozen since {words.moment(study.frozen_at)}." if study.frozen_at else "Not frozen: no case has been judged.")
-
-
 # ---- unblinding ----
 
 
@@ -257,6 +246,8 @@ def _unblinding(person: Person, study: StudyDetail) -> None:
     if study.unblinded_at is not None:
         st.text(f"Asked for by {study.unblinding_asked_by}, confirmed by {study.unblinded_by} on {words.moment(study.unblinded_at)}.")
         st.text("The Results screen shows what the answers say.")
+        if study.snapshot:
+            st.caption(f"Snapshot: SHA-256 {study.snapshot}")
     elif study.unblinding_asked_at is not None:
         _confirm(person, study)
     else:
@@ -264,16 +255,22 @@ def _unblinding(person: Person, study: StudyDetail) -> None:
 
 
 def _ask(person: Person, study: StudyDetail) -> None:
-    st.text("Two people unblind a study: one asks, another confirms. Nothing undoes it, and no case can be judged after it.")
+    st.text(
+        "Two people unblind a study, of two hospitals where there are two: one asks, another confirms. Nothing undoes it, and no case can be judged "
+        "after it. A snapshot is taken, from which the results are computed."
+    )
+    if not study.closed:
+        st.text("It can be asked for when every round is closed: read and signed by every reader, or closed with a reason.")
+        return
     with st.form("ask-unblinding", border=False, width=720):
-        if not (study.read_through and study.signed_through):
-            early = "Reason for ending before every case is read" if not study.read_through else "Reason for doing without the missing signatures"
-            st.text_input(early, key="unblinding-reason", max_chars=unblinding.REASON_LENGTH)
+        st.text_input(
+            "Reason", key="unblinding-reason", max_chars=unblinding.REASON_LENGTH, placeholder="for example: every round is read and signed"
+        )
         st.form_submit_button("Ask for unblinding", on_click=_ask_now, args=(person, study.id))
 
 
 def _ask_now(person: Person, study_id: int) -> None:
-    reason = st.session_state.get("unblinding-reason")
+    reason = st.session_state["unblinding-reason"]
     words.attempt("Asked. Another person has to confirm.", unblinding.ask, database(), person, study_id, reason)
 
 

@@ -55,6 +55,11 @@ def attempt(done: str, action: Callable[..., Any], *args: Any, **kwargs: Any) ->
     return True
 
 
+def say(done: str) -> None:
+    """For callbacks, after `attempt`: what to say of it instead."""
+    st.session_state[_OUTCOME] = ("success", done)
+
+
 def outcome() -> None:
     """What the last callback had to say, once."""
     kind, text = st.session_state.pop(_OUTCOME, ("", ""))

@@ -7,13 +7,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from storage.errors import StorageError
 from storage.tables import AuditEntry, now
 
 START = "0" * 64  # what the first entry names as the hash before it
+APPEND_ONLY = ("judgement", "audit", "signature", "practice_answer", "round_closing", "commitment", "amendment", "snapshot")
 
 
 def append(session: Session, person_id: int | None, action: str, subject: str, detail: dict[str, Any] | None = None) -> int:
@@ -61,10 +62,31 @@ def last_hash(session: Session) -> str:
     return session.scalar(select(AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1)) or START
 
 
+def hash_of(session: Session, entry_id: int) -> str | None:
+    """Of one entry; None where there is none of that number. START for 0: before the first."""
+    return session.scalar(select(AuditEntry.hash).where(AuditEntry.id == entry_id)) if entry_id else START
+
+
+def unguarded(session: Session) -> list[str]:
+    """The append-only tables that the database would let somebody change: whose triggers are not there, or are switched off."""
+    if session.get_bind().dialect.name == "sqlite":
+        kinds = {"update", "delete", "replace"}
+        there = set(session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")))
+    else:
+        kinds = {"change", "truncate"}
+        there = set(session.scalars(text("SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'")))
+    return [table for table in APPEND_ONLY if not {f"{table}_refuses_{kind}" for kind in kinds} <= there]
+
+
 def count(session: Session, *, action: str | None = None, subject: str | None = None) -> int:
     """Entries in the trail; of one kind, about one thing, where given."""
     wanted = {name: value for name, value in (("action", action), ("subject", subject)) if value is not None}
     return session.scalar(select(func.count()).select_from(AuditEntry).filter_by(**wanted)) or 0
+
+
+def names_user(session: Session, subject: str) -> bool:
+    """Whether an entry about a person holds their user name, as those of earlier versions do."""
+    return any("username" in detail for detail in session.scalars(select(AuditEntry.detail).where(AuditEntry.subject == subject)))
 
 
 def _hash(entry: AuditEntry) -> str:

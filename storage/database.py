@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from storage.errors import StorageError, Unavailable
 _PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 _WRITERS = 0x626C696E64  # "blind": the advisory lock that makes writers on PostgreSQL take turns, as SQLite's do
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)  # at DEBUG it would write every row that is read, arms too
 
 
 class Database:
@@ -60,6 +63,17 @@ class Database:
                 with self.engine.connect() as connection, _foreign_keys_off(connection), connection.begin():
                     _one_revision_up(connection, scripts, str(self._shown()))
 
+    def is_current(self) -> bool:
+        """Whether the schema is of this program's revision. Raises as `migrate` does; changes nothing."""
+        with self._in_words():
+            return not self._behind(ScriptDirectory(str(_MIGRATIONS)))
+
+    def put_away_log(self) -> None:
+        """SQLite keeps what was written over in its write-ahead log for a while: empties it. PostgreSQL has no such file of ours."""
+        if self.engine.dialect.name == "sqlite":
+            with self._in_words(), closing(self.engine.raw_connection()) as raw:
+                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")  # not in a transaction
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -96,7 +110,7 @@ def _engine(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         parsed = parsed.set(database=_file(parsed.database))
     try:
-        engine = create_engine(parsed, pool_pre_ping=True)
+        engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # arms and answers stand in no traceback and no log
     except (ImportError, NoSuchModuleError) as error:
         raise StorageError(f"No driver for {parsed.drivername}. Install it: pip install 'blindstrip[postgres]'.") from error
     event.listen(engine, "begin", _on_begin)

@@ -9,7 +9,10 @@ from typing import Any
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from storage import judgements, signatures, studies, truth
+from storage import amendments, closings, commitments, judgements, signatures, studies, truth
+from storage.amendments import AmendmentRow
+from storage.closings import ClosingRow
+from storage.commitments import CommitmentRow
 from storage.judgements import JudgementRow
 from storage.studies import CaseRow, PlacementRow, ReaderRow, RoundRow, StudyRow
 from storage.tables import AuditEntry, Drawing, ReadingCase, Recording, Rejection, Round, Strip, Study
@@ -75,6 +78,10 @@ class StudyData:
     judgements: list[JudgementRow]
     arms: dict[int, Arm]
     sha256: dict[int, str]
+    amendments: list[AmendmentRow]
+    closings: list[ClosingRow]
+    commitments: list[CommitmentRow]
+    snapshot: str | None = None  # SHA-256 of the snapshot that this came from; None: read from the tables (storage.snapshots)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,10 @@ class Provenance:
 
 
 def study_data(session: Session, study_id: int) -> StudyData:
-    """Raises StorageError for an unknown study and before the study is unblinded."""
+    """As the tables have it now; results are made from `snapshots.study_data`.
+
+    Raises StorageError for an unknown study and before the study is unblinded.
+    """
     shown = select(Strip.id, Strip.sha256).where(Strip.id.in_(_shown(study_id)))
     return StudyData(
         study=studies.study(session, study_id),
@@ -102,6 +112,9 @@ def study_data(session: Session, study_id: int) -> StudyData:
         judgements=judgements.of_study(session, study_id, every_revision=True),
         arms=truth.arms_after_unblinding(session, study_id),
         sha256={row.id: row.sha256 for row in session.execute(shown)},
+        amendments=amendments.of_study(session, study_id),
+        closings=closings.of_study(session, study_id),
+        commitments=commitments.revealed(session, study_id),
     )
 
 
@@ -126,6 +139,11 @@ def trail(session: Session, subject: str, action: str) -> list[AuditRow]:
     """The audit entries of one kind about one thing, oldest first."""
     entries = select(AuditEntry).where(AuditEntry.subject == subject, AuditEntry.action == action).order_by(AuditEntry.id)
     return [_audit_row(entry) for entry in session.scalars(entries)]
+
+
+def entries(session: Session, *actions: str) -> list[AuditRow]:
+    """The audit entries of some kinds, oldest first."""
+    return [_audit_row(entry) for entry in session.scalars(select(AuditEntry).where(AuditEntry.action.in_(actions)).order_by(AuditEntry.id))]
 
 
 def _audit_row(entry: AuditEntry) -> AuditRow:

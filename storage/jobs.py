@@ -81,6 +81,11 @@ def of_person(session: Session, person_id: int | None, *, kind: str | None = Non
     return [_row(job) for job in session.scalars(query.order_by(Job.id.desc()).limit(limit))]
 
 
+def active(session: Session, kind: str) -> list[JobRow]:
+    """Everybody's queued and started jobs of a kind."""
+    return [_row(job) for job in session.scalars(select(Job).where(Job.kind == kind, Job.status.in_(ACTIVE)).order_by(Job.id))]
+
+
 def others_at_work(session: Session, person_id: int | None, kind: str) -> int:
     """How many active jobs of a kind other people have."""
     others = Job.person_id.is_not(None) if person_id is None else Job.person_id.is_distinct_from(person_id)

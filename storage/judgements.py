@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from storage.tables import Judgement, Placement, ReadingCase, Round, Strip, now
+from storage.tables import Judgement, Placement, ReadingCase, Round, RoundClosing, Strip, now
 
 
 @dataclass(frozen=True)
@@ -156,11 +156,12 @@ def last_before(session: Session, study_id: int, round_number: int, reader_id: i
 
 
 def unfinished_before(session: Session, study_id: int, round_number: int, reader_id: int) -> bool:
-    """Whether the reader has cases left in an earlier round of the study."""
+    """Whether the reader has cases left in an earlier round of the study that is not closed."""
     left = (
         select(Placement.id)
         .join(Round, Round.id == Placement.round_id)
-        .where(Round.study_id == study_id, Round.practice.is_(False), Round.number < round_number, Placement.reader_id == reader_id, ~_answered())
+        .where(Round.study_id == study_id, Round.practice.is_(False), Round.number < round_number)
+        .where(Round.id.not_in(select(RoundClosing.round_id)), Placement.reader_id == reader_id, ~_answered())
     )
     return session.scalar(left.limit(1)) is not None
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from storage.errors import StorageError
-from storage.tables import FailedSignIn, Person, SignIn, Site, now
+from storage.tables import FailedSignIn, Person, Screen, SignIn, Site, now
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,19 @@ def password_hash(session: Session, username: str) -> tuple[int, str] | None:
 
 def set_password_hash(session: Session, person_id: int, password_hash: str) -> None:
     session.execute(update(Person).where(Person.id == person_id).values(password_hash=password_hash))
+
+
+def erase(session: Session, person_id: int) -> None:
+    """Name, user name, password, sign-ins and screens go; the row stays, for what points to it and for the hospital it counts for."""
+    if session.get_bind().dialect.name == "sqlite":
+        session.execute(text("PRAGMA secure_delete = ON"))  # what was written over is gone from the file too
+    username = session.scalar(select(Person.username).where(Person.id == person_id)) or ""
+    forget_failures(session, username)
+    session.execute(delete(SignIn).where(SignIn.person_id == person_id))
+    session.execute(delete(Screen).where(Screen.person_id == person_id))
+    # a user name that nobody can be given, or sign in with
+    gone = {"username": f"-deleted-{person_id}", "name": f"deleted account {person_id}", "password_hash": None, "active": False}
+    session.execute(update(Person).where(Person.id == person_id).values(**gone))
 
 
 def close_demo(session: Session) -> None:

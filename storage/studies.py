@@ -49,6 +49,7 @@ class RoundRow:
     opened_at: datetime
     starts_at: datetime
     practice: bool
+    protocol_hash: str  # in force when it was opened
     cases: int
 
 
@@ -155,7 +156,9 @@ def add_round(
     starts_at: datetime,
     practice: bool = False,
 ) -> int:
+    """The new round's id; it keeps the hash of the protocol that is in force."""
     opened = Round(study_id=study_id, number=number, plan=plan, leak=leak, opened_by=opened_by, starts_at=starts_at, practice=practice)
+    opened.protocol_hash = study(session, study_id).protocol_hash
     session.add(opened)
     session.flush()
     return opened.id
@@ -278,6 +281,4 @@ def _study_row(found: Study) -> StudyRow:
 
 
 def _round_row(found: Round, cases: int) -> RoundRow:
-    return RoundRow(
-        found.id, found.study_id, found.number, found.plan, found.leak, found.opened_by, found.opened_at, found.starts_at, found.practice, cases
-    )
+    return RoundRow(**{name: getattr(found, name) for name in RoundRow.__dataclass_fields__ if name != "cases"}, cases=cases)

@@ -198,7 +198,56 @@ class Round(Base):
     opened_at: Mapped[datetime] = mapped_column(default=now)
     starts_at: Mapped[datetime]  # opened_at, or later where the wash-out asks for it
     practice: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # number 0: answers are shown, and never analysed
+    protocol_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")  # in force when it was opened
     __table_args__ = (UniqueConstraint("study_id", "number"),)
+
+
+class RoundClosing(Base):
+    """A round that was closed by hand: it takes no more answers. Append-only."""
+
+    __tablename__ = "round_closing"
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
+    closed_by: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    closed_at: Mapped[datetime] = mapped_column(default=now)
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class Commitment(Base):
+    """What binds a round's seeds before it is read. The hash is shown to everybody, the nonce after unblinding alone. Append-only."""
+
+    __tablename__ = "commitment"
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))  # study.commitment
+    nonce: Mapped[str] = mapped_column(String(64))  # 32 random bytes
+    made_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Amendment(Base):
+    """A change of the protocol after it froze; numbers count from 1 in each study. Append-only."""
+
+    __tablename__ = "amendment"
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    amended_by: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    amended_at: Mapped[datetime] = mapped_column(default=now)
+    before: Mapped[dict[str, Any]]  # the whole protocol
+    after: Mapped[dict[str, Any]]
+    hash_before: Mapped[str] = mapped_column(String(64))
+    hash_after: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(Text)
+    done: Mapped[int]  # answers that were in at that moment, of `total` asked for
+    total: Mapped[int]
+    closed: Mapped[bool] = mapped_column(Boolean)  # every round was: unblinding could have been asked for
+
+
+class Snapshot(Base):
+    """A study as it was unblinded: what its results are computed from. Append-only."""
+
+    __tablename__ = "snapshot"
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))  # of the content before compression
+    content: Mapped[bytes] = mapped_column(LargeBinary)  # JSON, gzip: storage.snapshots
+    taken_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class ReadingCase(Base):

@@ -6,7 +6,12 @@ import pandas as pd
 
 _EVERYWHERE = {
     "demo": ("yes/no", "", "TRUE: a demo study; its real arm was drawn by a simulator and its readers may be simulated"),
-    "protocol_hash": ("text", "SHA-256", "the protocol under which the study was read: rules and words of the form"),
+    "protocol_hash": (
+        "text",
+        "SHA-256",
+        "the protocol in force, rules and words of the form: when the judgement, signature or audit entry was made; when the round that the row "
+        "belongs to was opened; of other rows, when the study was unblinded",
+    ),
     "round": ("whole number", "", "number of the round in the study, from 1"),
     "site": ("text", "", "hospital of the reader"),
     "reader": ("text", "", "code of the reader"),
@@ -76,6 +81,27 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "cases.csv": {"number": ("whole number", "", "number of the case in its round, from 1, as readers' orders are drawn from")},
     "readers.csv": {"person": ("whole number", "", "number of the reader in the audit trail and in the seed of the reader's order")},
+    "rounds.csv": {
+        "id": ("whole number", "", "of the round in the database, as the audit trail and the commitment name it"),
+        "opened_at": ("moment", "UTC, ISO 8601", "when it was opened"),
+        "starts_at": ("moment", "UTC, ISO 8601", "from when it could be read; a reader's own wash-out may be later"),
+        "cases": ("whole number", "", "cases of all readers together"),
+        "commitment": ("text", "SHA-256", "binds the seeds: shown before the round was read; verify.py computes it from seeds.json"),
+        "closed_by_hand_at": ("moment", "UTC, ISO 8601", "when it was closed before every reader had read and signed it; empty if it was not"),
+        "closed_because": ("text", "", "the reason given"),
+    },
+    "amendments.csv": {
+        "number": ("whole number", "", "number of the amendment, from 1"),
+        "at": ("moment", "UTC, ISO 8601", "when"),
+        "by": ("text", "", "who: the number in the audit trail"),
+        "change": ("text", "", "what: rule, from -> to"),
+        "why": ("text", "", "the reason given"),
+        "judgements": ("whole number", "", "answers that were in at that moment"),
+        "of": ("whole number", "", "answers asked for in the rounds open by then"),
+        "standing": ("text", "", "the same in words, and whether every round was closed"),
+        "hash_before": ("text", "SHA-256", "of the protocol before"),
+        "hash_after": ("text", "SHA-256", "of the protocol afterwards"),
+    },
     "placements.csv": {},
     "signatures.csv": {
         "signed_at": ("moment", "UTC, ISO 8601", "when the reader signed the round: from then on its answers stand"),
@@ -91,7 +117,7 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "recordings.csv": {
         "collection": ("text", "", "data set that the recording came from; simulator: a stand-in"),
-        "patient": ("text", "hash", "same patient, same value"),
+        "patient": ("text", "", "code: same patient, same code in this bundle"),
         "age": ("number", "years", "as the collection gives it; empty if it does not"),
         "sex": ("text", "", "as the collection gives it; empty if it does not"),
         "rate": ("number", "samples/s", "of the file, before it was brought to 100"),

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, get_args
 
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
-from study.commands import agreement, generator, quality, strips, studies, training, types
+from study.commands import agreement, audit, generator, quality, simulation, strips, studies, training, types
 from study.errors import Problems
 from study.practice_round import PracticePlan
 from study.protocol import QUESTION_ORDERS, Protocol
@@ -67,8 +67,12 @@ def parser() -> argparse.ArgumentParser:
     _rounds(adder)
     _after_unblinding(adder)
     _anybodys_readings(adder)
+    _planning(adder)
     _command(adder, "demo", studies.make_demo, "make the demo in an empty database")
-    _command(adder, "verify", studies.verify, "check that nothing in the audit trail was changed")
+    one = _command(_group(adder, "audit", "the audit trail"), "verify", audit.verify, "check that what is there is what was written down")
+    one.add_argument(
+        "what", nargs="?", metavar="DB|BUNDLE", help="database (file or URL) or export (zip or folder; with --db, against that database)"
+    )
     return top
 
 
@@ -125,6 +129,8 @@ def _strips(adder: Any) -> None:
     _folders(one, "--real", nargs="+")
     _folders(one, "--synthetic", nargs="+")
     one.add_argument("--n", type=types.whole(2), help="strips of each arm, half of each rhythm, chosen by the seed (default: all)")
+    one.add_argument("--as-is", action="store_true", help="look at the files before the canonical form; a folder without a table will do")
+    one.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page too, with the worst feature's two distributions")
     _seed(one)
 
     one = _command(adder, "quality", quality.quality, "how good strips are, each figure beside real against real; takes minutes")
@@ -174,6 +180,9 @@ def _people(adder: Any) -> None:
     one.add_argument("--site", help="hospital; readers need one")
     one.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password (default: it is asked for)")
     _as(one)
+    one = _command(group, "delete", studies.delete_person, "erase an account for good; what it judged stays under its pseudonym")
+    one.add_argument("who", metavar="USERNAME")
+    _as(one)
     _as(_command(group, "list", studies.list_people, "everybody who may sign in"))
 
 
@@ -192,6 +201,19 @@ def _studies(adder: Any) -> None:
     one = _study(_command(group, "add-readers", studies.add_readers, "more readers; they get an order of their own in open rounds"))
     one.add_argument("--readers", nargs="+", required=True, metavar="USERNAME")
     _as(one)
+    for name, run, what in (
+        ("edit", studies.edit_protocol, "change the protocol, until the first case is judged"),
+        ("amend", studies.amend_protocol, "change a frozen protocol, by a numbered amendment"),
+    ):
+        one = _study(_command(group, name, run, what))
+        one.add_argument("--margin", type=float, help="of equivalence to chance (default: as it is)")
+        one.add_argument("--min-repeat-distance", type=int, help="for rounds opened from now on (default: as it is)")
+        one.add_argument("--washout-days", type=int, help="likewise")
+        if name == "edit":
+            one.add_argument("--question-order", choices=QUESTION_ORDERS, help="of the form (default: as it is)")
+        else:
+            _reason(one)
+        _as(one)
     _as(_study(_command(group, "show", studies.show_study, "rounds, orders and progress of a study; never accuracy")))
     _as(_study(_command(group, "utility", studies.study_utility, "classifier utility of an unblinded study's strips, kept with its results")))
 
@@ -215,6 +237,12 @@ def _rounds(adder: Any) -> None:
     one.add_argument("--check", action="store_true", help="only say what the round would come to")
     _as(one)
 
+    one = _study(_command(group, "close", studies.close_round, "end a round that is not read and signed by all, for good"))
+    one.add_argument("round", type=int, metavar="ROUND", help="its number")
+    _reason(one)
+    _as(one)
+    _as(_study(_command(group, "commitments", audit.commitments, "the hashes that bind the rounds' seeds, to deposit before they are read")))
+
     practice = PracticePlan()
     one = _study(_command(group, "practice", studies.open_practice, "open a study's practice: answers are told, nothing of it is analysed"))
     _option(one, "--cases", practice.cases, "an even number: half real, half synthetic")
@@ -229,7 +257,7 @@ def _rounds(adder: Any) -> None:
 def _after_unblinding(adder: Any) -> None:
     group = _group(adder, "unblind", "unblinding: by two people, logged, for good")
     one = _study(_command(group, "ask", studies.ask_unblinding, "the first of two"))
-    one.add_argument("--reason", help="needed where not every case has been read, or a round not signed")
+    _reason(one)
     _as(one)
     _as(_study(_command(group, "confirm", studies.confirm_unblinding, "the second of two")))
     _as(_study(_command(group, "withdraw", studies.withdraw_unblinding, "take back a request that nobody has confirmed")))
@@ -251,6 +279,15 @@ def _anybodys_readings(adder: Any) -> None:
     one.add_argument("--answers", type=types.names, metavar="A,B,...", help="all ratings that could be given, in their order (default: those given)")
     _option(one, "--margin", Protocol().margin, "of equivalence to chance: 0.1 is an accuracy of 40 %% to 60 %%")
     one.add_argument("--draws", type=types.whole(1), default=2000, help="bootstrap samples (default: 2000)")
+    _seed(one)
+
+
+def _planning(adder: Any) -> None:
+    one = _command(adder, "plan", simulation.plan, "power of the equivalence test and expected widths of intervals (docs/planning.md)")
+    simulation.plan_arguments(one)
+    _seed(one)
+    one = _command(adder, "simulate", simulation.simulate, "a study with planted readers through storage and analysis, or hundreds of them")
+    simulation.simulate_arguments(one)
     _seed(one)
 
 
@@ -289,6 +326,10 @@ def _study(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _as(one: argparse.ArgumentParser) -> None:
     one.add_argument("--as", dest="username", metavar="USERNAME", help="who asks (default: the only administrator, else the only coordinator)")
+
+
+def _reason(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--reason", default="", help="needed; kept in the audit trail and shown with the results: write no names in it")
 
 
 def _folders(one: argparse.ArgumentParser, flag: str, **more: Any) -> None:

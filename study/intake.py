@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,11 +14,9 @@ from generator.strip import strip_hash, to_bytes
 from storage import audit, strips
 from storage.database import Database
 from study.errors import Cancelled, StudyError
+from study.parsing import Asked, Found, Read, read_apart
 from study.people import Person
 from study.roles import Action, demand
-from study.uploads import unpack_zip
-
-__all__ = ["Intake", "import_recordings", "unpack_zip"]
 
 BATCH = 100  # recordings in one transaction: the write lock is held while they are stored, not while they are read
 OTHER_RHYTHM = "in the database with the other rhythm"
@@ -52,39 +51,62 @@ def import_recordings(
     progress: Progress | None = None,
     *,
     collection: str | None = None,
+    archive: Path | None = None,
     cancelled: Callable[[], bool] | None = None,
     job_id: int | None = None,
+    apart: bool = False,
 ) -> Intake:
     """Bring in every NSR and AF recording of a folder (layouts: generator.recordings.find); a recording that is there already is not stored twice.
 
     person: who asks, None for the command line. collection: what a plain folder's recordings are filed under, by default the folder's name.
-    Raises NotAllowed; GeneratorError for a missing folder or a broken table; StudyError for a folder of drawn strips;
+    archive: an uploaded zip, to be unpacked into the directory first. apart: the files are read by a process of their own, with limits
+    (study.parsing); always so for an archive.
+    Raises NotAllowed; GeneratorError or StudyError for a missing folder, a broken table, a zip that is none, a folder of drawn strips;
     Cancelled between two batches, the batches before it stay.
     """
     if person is not None:
         demand(person, Action.IMPORT_RECORDINGS)
-    listing = find(directory, labels, collection=collection)
-    if listing.kind == "strips":
-        raise StudyError(f"{directory}: these strips were drawn by blindstrip, not recorded from patients. Import recordings only.")
-    who = None if person is None else person.id
-    with db.write() as session:
-        audit.append(session, who, "import began", listing.kind, {"folder": directory.name, "recordings": len(listing.candidates)})
-    intake = Intake(left_out=dict(listing.left_out))
-    results = read_all(listing.candidates, progress)
-    while batch := list(islice(results, BATCH)):
-        if cancelled is not None and cancelled():
-            raise Cancelled(f"Import cancelled: {intake.imported} recordings had come in and stay.")
-        intake = _store(db, batch, intake, str(directory.resolve()), job_id)
-    with db.write() as session:
-        audit.append(session, who, "import ended", listing.kind, {"folder": directory.name, **intake.counts()})
+    asked = Asked(directory, labels, collection, archive)
+    with read_apart(asked, cancelled) if apart or archive else _read_here(asked) as found:
+        if found.kind == "strips":
+            raise StudyError(f"{directory}: these strips were drawn by blindstrip, not recorded from patients. Import recordings only.")
+        who = None if person is None else person.id
+        with db.write() as session:
+            audit.append(session, who, "import began", found.kind, {"folder": directory.name, "recordings": found.total})
+        intake = Intake(left_out=dict(found.left_out))
+        results = _told(found, progress)
+        while batch := list(islice(results, BATCH)):
+            if cancelled is not None and cancelled():
+                raise Cancelled(f"Import cancelled: {intake.imported} recordings had come in and stay.")
+            intake = _store(db, batch, intake, str(directory.resolve()), job_id)
+        with db.write() as session:
+            audit.append(session, who, "import ended", found.kind, {"folder": directory.name, **intake.counts()})
     return intake
 
 
-def _store(db: Database, batch: list[tuple[Candidate, Recording | Refused]], before: Intake, directory: str, job_id: int | None) -> Intake:
+@contextmanager
+def _read_here(asked: Asked) -> Iterator[Found]:
+    """The recordings of a folder, read by this process and without a limit."""
+    listing = find(asked.directory, asked.labels, collection=asked.collection)
+    results = (
+        (candidate, Read(result.counts, result.rate) if isinstance(result, Recording) else result)
+        for candidate, result in read_all(listing.candidates)
+    )
+    yield Found(listing.kind, len(listing.candidates), dict(listing.left_out), results)
+
+
+def _told(found: Found, progress: Progress | None) -> Iterator[tuple[Candidate, Read | Refused]]:
+    for done, one in enumerate(found.results, start=1):
+        yield one
+        if progress is not None:
+            progress(done, found.total)
+
+
+def _store(db: Database, batch: list[tuple[Candidate, Read | Refused]], before: Intake, directory: str, job_id: int | None) -> Intake:
     """One transaction: the recordings of a batch that are not there yet."""
     imported, already_present = before.imported, before.already_present
     refused = {reason: list(messages) for reason, messages in before.refused.items()}
-    read = [(candidate, result) for candidate, result in batch if isinstance(result, Recording)]
+    read = [(candidate, result) for candidate, result in batch if isinstance(result, Read)]
     for _, result in batch:
         if isinstance(result, Refused):
             refused.setdefault(result.reason, []).append(str(result).replace(directory + "/", ""))
@@ -104,7 +126,7 @@ def _store(db: Database, batch: list[tuple[Candidate, Recording | Refused]], bef
     return Intake(imported, already_present, refused, before.left_out)
 
 
-def _new(candidate: Candidate, recording: Recording, job_id: int | None) -> strips.NewRecording:
+def _new(candidate: Candidate, recording: Read, job_id: int | None) -> strips.NewRecording:
     return strips.NewRecording(
         samples=to_bytes(recording.counts),
         rhythm=candidate.rhythm,

@@ -41,8 +41,8 @@ def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]
         if running:
             return running[0].id
         job_id = stored.add(session, kind, person.id if person else None, checked, total)
-        if kind == "draw":
-            audit.append(session, person.id if person else None, "drawing asked", f"job {job_id}", checked)
+        told = checked if kind == "draw" else {"kind": kind, "study": checked.get("study_id")}  # no seed of a round: it would tell the arms
+        audit.append(session, person.id if person else None, "drawing asked" if kind == "draw" else "work asked", f"job {job_id}", told)
     return job_id
 
 
@@ -69,8 +69,11 @@ def recent_jobs(db: Database, person: Person | None, kind: str | None = None, li
 def cancel(db: Database, person: Person | None, job_id: int) -> None:
     """Ask it to stop; within seconds its status is cancelled. What it stored by then stays. An ended job stays as it is."""
     with db.write() as session:
-        _demand_own(person, stored.get(session, job_id))
+        before = stored.get(session, job_id)
+        _demand_own(person, before)
         stored.request_cancel(session, job_id)
+        states = {"from": before.status, "to": stored.get(session, job_id).status}
+        audit.append(session, person.id if person else None, "work cancelled", f"job {job_id}", states)
 
 
 def _demand_own(person: Person | None, row: JobRow) -> None:

@@ -9,6 +9,7 @@ import threading
 import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -70,7 +71,7 @@ def set_up(db: Database, username: str, name: str, password: str, site: str | No
             raise StudyError("Somebody has set up this database already. Sign in, or ask an admin to add you.")
         stored.close_demo(session)
         person_id = stored.add(session, fields, password_hash=hashed)
-        audit.append(session, person_id, "set up", f"person {person_id}", {"username": fields.username, "role": Role.ADMIN.value})
+        audit.append(session, person_id, "set up", f"person {person_id}", _in_the_trail(fields))
         return _start(session, person_id)
 
 
@@ -85,9 +86,33 @@ def add_person(db: Database, by: Person, username: str, name: str, role: Role, s
     hashed = _hash(password)
     with db.write() as session:
         person_id = stored.add(session, fields, password_hash=hashed)
-        detail = {"username": fields.username, "role": fields.role, "site": fields.site}
-        audit.append(session, by.id, "person added", f"person {person_id}", detail)
+        audit.append(session, by.id, "person added", f"person {person_id}", _in_the_trail(fields))
         return _person(stored.by_id(session, person_id))
+
+
+def delete_person(db: Database, by: Person, person_id: int) -> bool:
+    """Erases an account for good: its name, user name, password, sign-ins and calibrated screens. What the person judged stays under the pseudonym.
+
+    Returns whether the audit trail, which cannot be changed, still has the user name: from before it held ids alone. Raises NotAllowed, or
+    StudyError for somebody who is not there, the demo's people, an admin where no admin asks, and oneself.
+    """
+    demand(by, Action.MANAGE_PEOPLE)
+    with db.write() as session:
+        person = stored.by_id(session, person_id)
+        if person is None or not person.active:
+            raise StudyError(f"There is no account with id {person_id}. Choose one from the list of people.")
+        if person.demo or by.demo:
+            raise StudyError("The demo's people stay as they are; they are closed when a study of your own is set up.")
+        if person.role == Role.ADMIN and by.role is not Role.ADMIN:
+            raise NotAllowed(f"{by.name} ({by.role}) may not delete an admin's account. Ask an admin to do it.")
+        if person.id == by.id:
+            raise StudyError("You cannot delete the account that you are signed in with. Ask another admin or coordinator.")
+        stored.erase(session, person_id)
+        states = {"from": {"active": True, "role": person.role, "site": person.site}, "to": {"active": False}}
+        audit.append(session, by.id, "account deleted", f"person {person_id}", states)
+        named = audit.names_user(session, f"person {person_id}")
+    db.put_away_log()
+    return named
 
 
 def add_demo_person(session: Session, username: str, name: str, role: Role, site: str | None) -> int:
@@ -97,7 +122,10 @@ def add_demo_person(session: Session, username: str, name: str, role: Role, site
     """
     if stored.real_person_exists(session):
         raise StudyError("This database has real people: the demo stays closed. Use an empty database for it.")
-    return stored.add(session, _checked(username, name, role, site), password_hash=None, demo=True)
+    fields = _checked(username, name, role, site)
+    person_id = stored.add(session, fields, password_hash=None, demo=True)
+    audit.append(session, None, "person added", f"person {person_id}", _in_the_trail(fields))
+    return person_id
 
 
 def people(db: Database, by: Person) -> list[Person]:
@@ -206,6 +234,11 @@ def _start(session: Session, person_id: int) -> str:
     stored.start_sign_in(session, person_id, _fingerprint(token), now() + timedelta(hours=SIGN_IN_HOURS))
     audit.append(session, person_id, "signed in", f"person {person_id}")
     return token
+
+
+def _in_the_trail(fields: NewPerson) -> dict[str, Any]:
+    """What the audit trail keeps of a new person: nothing that could not stay when the account is deleted."""
+    return {"from": None, "to": {"role": fields.role, "site": fields.site}}
 
 
 def _person(row: PersonRow | None) -> Person:

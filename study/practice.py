@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from generator.strip import Counts, from_bytes
-from storage import judgements
+from generator.strip import Counts, as_shown, from_bytes
+from storage import audit, judgements
 from storage import practice as stored_practice
 from storage import studies as stored
 from storage.database import Database
@@ -121,6 +121,7 @@ def submit(db: Database, person: Person, code: str, round_id: int, attempt: int,
                     return False
                 raise StudyError("This case was not shown to you yet. Reload the page to see the case that comes next.")
             stored_practice.add_answer(session, code, person.id, attempt, answer.as_dict())
+            audit.append(session, person.id, "practice answered", f"practice case {code}", {"attempt": attempt, "from": None, "to": answer.sha256()})
     except IntegrityError:  # a second window was first
         return False
     return True
@@ -190,7 +191,7 @@ def _case(session: Session, shown: judgements.Shown, opened: stored.RoundRow, at
         total=opened.cases,
         attempt=attempt,
         questions=_questions(session, opened),
-        counts=from_bytes(shown.samples),
+        counts=as_shown(from_bytes(shown.samples)),
         demo=study.demo,
         study_title=study.title,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -48,6 +49,16 @@ def phases(question_order: str) -> int:
 def questions(question_order: str, phase: int) -> tuple[str, ...]:
     """What the form asks in a phase, in its order; a comment can always be written. phase: from 1."""
     return _QUESTIONS[question_order][phase - 1]
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Rule -> (from, to), of the rules that differ between two protocols as dictionaries."""
+    return {name: (before.get(name), after.get(name)) for name in {**before, **after} if before.get(name) != after.get(name)}
+
+
+def changes_in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """For example "margin 0.1 -> 0.15"."""
+    return "; ".join(f"{name.replace('_', ' ')} {was} -> {becomes}" for name, (was, becomes) in changes(before, after).items())
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from generator.strip import from_bytes
-from storage import audit, judgements, signatures
+from generator.strip import as_shown, from_bytes
+from storage import audit, closings, commitments, judgements, signatures
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
@@ -39,6 +39,7 @@ class RoundProgress:
     signed_at: datetime | None
     practice_first: bool  # the study's practice round has to be gone through before
     demo: bool
+    commitment: str | None  # the hash that binds the round's seeds: study.commitment
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ReadingCase:
 
 
 def rounds_to_read(db: Database, person: Person) -> list[RoundProgress]:
-    """The rounds in which this reader has cases, newest first; those of unblinded studies are closed and not among them, nor is practice.
+    """The rounds in which this reader has cases, newest first; without practice, rounds that were closed by hand and those of unblinded studies.
 
     Raises NotAllowed.
     """
@@ -70,7 +71,7 @@ def rounds_to_read(db: Database, person: Person) -> list[RoundProgress]:
         progress = {one.round_id: one for one in stored.progress_of_reader(session, person.id)}
         for opened in stored.rounds_of_reader(session, person.id):
             study = stored.study(session, opened.study_id)
-            if study.unblinded_at is not None or opened.practice:
+            if study.unblinded_at is not None or opened.practice or closings.closed_at(session, opened.id) is not None:
                 continue
             own, starts_at = progress[opened.id], _starts_at(session, opened, person)
             practice_first = practice.still_to_pass(session, study.id, person.id)
@@ -86,6 +87,7 @@ def rounds_to_read(db: Database, person: Person) -> list[RoundProgress]:
                     signed_at=signatures.signed_at(session, opened.id, person.id),
                     practice_first=practice_first,
                     demo=study.demo,
+                    commitment=commitments.published(session, study.id).get(opened.id),
                 )
             )
     return found
@@ -94,7 +96,7 @@ def rounds_to_read(db: Database, person: Person) -> list[RoundProgress]:
 def next_case(db: Database, person: Person, round_id: int) -> ReadingCase | None:
     """The case at the lowest position that this reader has not answered; None when the round is read through. `show` it to a reader.
 
-    Raises NotAllowed, or StudyError for a round that is not this reader's, has not started, or belongs to an unblinded study.
+    Raises NotAllowed, or StudyError for a round that is not this reader's, has not started, is closed, or belongs to an unblinded study.
     """
     demand(person, Action.READ_CASES)
     with db.read() as session:
@@ -196,7 +198,9 @@ def _store(
             first_sent = placed.shown_at if number == 1 else None
             if study.frozen_at is None:  # whatever the case's role: none may take another way
                 stored.change(session, study.id, frozen_at=now())
-                audit.append(session, person.id, "protocol frozen", f"study {study.id}", {"protocol_hash": study.protocol_hash})
+                frozen = {"from": "changeable", "to": "frozen", "protocol_hash": study.protocol_hash}
+                audit.append(session, person.id, "protocol frozen", f"study {study.id}", frozen)
+            before = given(judgements.newest(session, placed.case_id, person.id, phase)).sha256() if number > 1 else None
             judgements.add(
                 session,
                 case_id=placed.case_id,
@@ -216,7 +220,7 @@ def _store(
                 person.id,
                 "judgement submitted" if number == 1 else "judgement revised",
                 f"case {code}",
-                {"round": placed.round_id, "position": placed.position, "revision": number, "sha256": answer.sha256()},
+                {"round": placed.round_id, "position": placed.position, "revision": number, "from": before, "to": answer.sha256()},
             )
             judgements.note_shown(session, placed.round_id, person.id)  # its receipt brings the next case
     except IntegrityError:  # a second window was first
@@ -236,6 +240,8 @@ def _readable(session: Session, person: Person, round_id: int, *, lock: bool = F
         raise StudyError("This round is not among yours. Go back to your list of rounds.")
     if study.unblinded_at is not None:
         raise StudyError(f"{study.title!r} was unblinded: no more judgements are taken.")
+    if (closed_at := closings.closed_at(session, round_id)) is not None:
+        raise StudyError(f"Round {opened.number} of {study.title!r} was closed on {closed_at:%Y-%m-%d %H:%M} UTC: no more judgements are taken.")
     if practice.still_to_pass(session, study.id, person.id):
         raise StudyError(f"{study.title!r} begins with a short practice. Go through it first: it is in your list of rounds.")
     starts_at = _starts_at(session, opened, person)
@@ -266,7 +272,7 @@ def _case(shown: judgements.Shown, opened: stored.RoundRow, total: int, study: s
         phase=shown.phase,
         first=(shown.phase - 1) * total // phases(order) + 1,
         questions=questions(order, shown.phase),
-        counts=from_bytes(shown.samples),
+        counts=as_shown(from_bytes(shown.samples)),
         demo=study.demo,
         study_title=study.title,
         shown_before=shown.shown_at is not None,

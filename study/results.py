@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from generator.quality_control import copies_checked
-from storage import export
+from storage import snapshots
 from storage.database import Database
 from storage.export import StudyData
 from storage.studies import RoundRow
-from study import result_comparisons, result_tables
+from study import result_comparisons, result_record, result_tables
 from study.errors import StudyError
 from study.judgements import judgement_table, reader_codes
 from study.people import Person
@@ -39,6 +39,8 @@ class Results:
     protocol: Protocol
     protocol_hash: str
     unblinded_at: datetime
+    snapshot: str | None  # SHA-256 of what the figures are computed from; None: unblinded before there were snapshots
+    amendments: pd.DataFrame  # of study.result_record
     notes: list[str]  # sentences that belong under the figures
     readers: pd.DataFrame  # reader (code), site, readings (scored), repeats, name (None where this person may not see it)
     verdicts: pd.DataFrame
@@ -86,12 +88,15 @@ def results(db: Database, person: Person, study_id: int) -> Results:
 
 
 def unblinded(db: Database, person: Person, study_id: int) -> StudyData:
-    """The data of an unblinded study that this person's world includes. Raises NotAllowed, StudyError while it is blind."""
+    """An unblinded study as its snapshot has it, if this person's world includes it.
+
+    Raises NotAllowed, StudyError while it is blind, StorageError for a snapshot that was changed.
+    """
     with db.read() as session:
         study = study_to_see(session, person, study_id)
         if study.unblinded_at is None:
             raise StudyError(f"{study.title!r} is still blind: until two people have unblinded it, nobody sees more than how far the readers are.")
-        return export.study_data(session, study_id)
+        return snapshots.study_data(session, study_id)
 
 
 def results_of(data: StudyData, *, names: bool = False) -> Results:
@@ -110,6 +115,8 @@ def results_of(data: StudyData, *, names: bool = False) -> Results:
         protocol=protocol,
         protocol_hash=study.protocol_hash,
         unblinded_at=study.unblinded_at,
+        snapshot=data.snapshot,
+        amendments=result_record.amended(data),
         notes=_notes(data, scored, again, controls),
         readers=_readers(data, scored, again, names=names),
         verdicts=result_tables.verdicts(scored, protocol.margin),
@@ -141,7 +148,7 @@ def records(table: pd.DataFrame, **wanted: Any) -> list[dict[str, Any]]:
 def as_json(found: Results) -> dict[str, Any]:
     """Plain values for `--json`: each table a list of rows, undefined figures null with their reason."""
     plain = {field.name: getattr(found, field.name) for field in fields(Results) if field.name not in TABLES}
-    plain |= {"protocol": found.protocol.as_dict(), "unblinded_at": found.unblinded_at.isoformat()}
+    plain |= {"protocol": found.protocol.as_dict(), "unblinded_at": found.unblinded_at.isoformat(), "amendments": records(found.amendments)}
     return plain | {name: records(getattr(found, name)) for name in TABLES}
 
 
@@ -182,6 +189,7 @@ def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame, controls:
     answered = {(judgement.case_id, judgement.reader_id) for judgement in data.judgements if judgement.phase == last}
     if missing := given - len(answered):
         notes.append(f"The study was ended early: {missing} of {given} cases given to readers were not read. Figures rest on those that were.")
+    notes += result_record.notes(data, scored)
     revised = sum(judgement.revision > 1 for judgement in data.judgements)
     if revised:
         notes.append(f"{revised} answers were corrected by their readers; the last one counts, the export holds all.")

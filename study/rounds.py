@@ -17,14 +17,16 @@ from storage import studies as stored
 from storage.database import Database
 from study import allocation, controls, rotation, round_strips
 from study.allocation import Cell, Composition
+from study.commitment import commit
 from study.controls import Controls
 from study.errors import StudyError
+from study.leak_gate import REFUSED_BY_THE_GATE, noted
 from study.people import Person
 from study.protocol import phases
 from study.roles import Action, demand
 from study.round_plan import SEEDS, CheckedPlan, RoundPlan, check, check_plan, choose_earlier, earlier_cases, washout_days
 from study.round_strips import Batch, Draw, Report
-from study.studies import REFUSED_BY_THE_GATE, TELLING, place
+from study.studies import TELLING, place
 
 __all__ = ["ONE_ARM", "OPENED_IN_A_DEMO", "REFUSE", "SEEDS", "CheckedPlan", "Draw", "Gate", "RoundPlan", "check_plan", "leak_gate", "open_round"]
 
@@ -114,8 +116,7 @@ class _Opening:
 def _note_refusal(db: Database, by: Person, study_id: int, leak: Mapping[str, Any]) -> None:
     """Without the seed and the strips: whoever may read the trail must not learn arms from it."""
     with db.write() as session:
-        detail = {name: leak[name] for name in ("verdict", "auc", "p_value", "worst_feature")}
-        audit.append(session, by.id, REFUSED_BY_THE_GATE, f"study {study_id}", detail)
+        audit.append(session, by.id, REFUSED_BY_THE_GATE, f"study {study_id}", noted(leak))
 
 
 def _store(session: Session, opening: _Opening) -> int:
@@ -148,6 +149,7 @@ def _store(session: Session, opening: _Opening) -> int:
     readers = stored.readers(session, study.id)
     read_by = made.read_by({reader.id: reader.site for reader in readers}, ids)
     place(session, round_id, record, cases, [reader.id for reader in readers], read_by=read_by)
+    commit(session, by, round_id)
     audit.append(
         session,
         by.id,
@@ -206,6 +208,7 @@ def _record(opening: _Opening, checked: CheckedPlan, protocol: Mapping[str, Any]
     rotated = {"anchors": composition.anchors, "pool": sum(composition.rotating.values()), "readers": composition.readers}
     return {
         **asdict(opening.plan),
+        "seed named by hand": opening.plan.seed is not None,  # whoever named it could draw the synthetic strips again
         "washout_days": washout_days(opening.plan, protocol),
         "min_repeat_distance": protocol["min_repeat_distance"],
         "phases": phases(protocol["question_order"]),
@@ -225,7 +228,7 @@ def _record(opening: _Opening, checked: CheckedPlan, protocol: Mapping[str, Any]
 
 def leak_gate(real: Sequence[NDArray[np.int16]], synthetic: Sequence[NDArray[np.int16]], seed: int) -> dict[str, Any]:
     """generator.leak over the strips of a round: its report as a dictionary for JSON."""
-    from generator.leak import leak  # scikit-learn: not in the web process
+    from generator.leak import leak  # only where a round is opened: the web process does without
 
     return leak(np.stack(real), np.stack(synthetic), seed).as_dict()
 

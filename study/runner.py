@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from storage import jobs
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.tables import now
-from study import speed, work
+from study import speed, staging, work
 from study.drawing import Drawer
 from study.errors import Cancelled, Problems
 from study.jobs import KINDS
@@ -35,6 +36,7 @@ DRAWINGS_AT_ONCE = 16  # jobs besides: they wait for Dask, whose workers take th
 ATTEMPTS = 2  # at drawing, by runners that died
 SECONDS_BETWEEN_LOOKS = 0.3
 SECONDS_BETWEEN_BEATS = 1.0
+SECONDS_BETWEEN_SWEEPS = 60.0  # of uploads whose import was killed
 SECONDS_SILENT = 20  # a started job without a beat for so long has lost its runner
 INTERRUPTED = "Interrupted by a restart. Ask again; what was stored by then stays."
 CANCELLED = "Cancelled. What was stored by then stays."
@@ -84,11 +86,15 @@ def run(db: Database, drawer: Drawer, stop: threading.Event) -> None:
     threading.Thread(target=_beat, args=(working, lock, stop), daemon=True).start()
     with_threads = ThreadPoolExecutor(AT_ONCE + DRAWINGS_AT_ONCE, thread_name_prefix="job")
     _LOG.info("Ready.")
+    sweep_at = 0.0
     while not stop.is_set():
         try:
             with lock:
                 own = {job_id: one.job.kind for job_id, one in working.items()}
             _take_in_orphans(db, set(own))
+            if time.monotonic() > sweep_at:
+                staging.sweep(db)
+                sweep_at = time.monotonic() + SECONDS_BETWEEN_SWEEPS
             job = _claim(db, _wanted(list(own.values())))
         except Problems as error:
             _LOG.error("%s", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from storage import screens
+from storage import audit, screens
 from storage.database import Database
 from study.errors import StudyError
 from study.people import Person
@@ -34,7 +34,9 @@ def calibrate(db: Database, person: Person, screen: str, pixels_per_mm: float) -
     if not LOWEST <= scale <= HIGHEST:
         raise StudyError(f"{scale:.3g} pixels for a millimetre cannot be. Make the frame as wide as the card, {CARD_MM} mm, and store it again.")
     with db.write() as session:
+        before = screens.of_person(session, person.id).get(screen)
         screens.set_scale(session, person.id, screen, scale)
+        audit.append(session, person.id, "screen calibrated", f"person {person.id}", {"from": before, "to": scale, "unit": "device pixels a mm"})
 
 
 def _number(given: object) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from storage import audit, judgements, signatures
+from storage import audit, closings, judgements, signatures
 from storage import studies as stored
 from storage.database import Database
 from study import people
@@ -41,7 +41,7 @@ def sign(db: Database, person: Person, round_id: int, password: str) -> bool:
     """Signs a round that is read through: True; False if it was signed already. From here on its answers stand.
 
     password: asked for again, as on paper a name is written again; the demo's people have none. Raises NotAllowed, SignInRefused for a wrong
-    password, StudyError for a round that is not theirs, not read through, or of an unblinded study.
+    password, StudyError for a round that is not theirs, not read through, closed, or of an unblinded study.
     """
     demand(person, Action.READ_CASES)
     people.confirm_password(db, person, password)
@@ -55,6 +55,8 @@ def sign(db: Database, person: Person, round_id: int, password: str) -> bool:
                 raise StudyError("This round is not among yours. Go back to your list of rounds.")
             if study.unblinded_at is not None:
                 raise StudyError(f"{study.title!r} was unblinded: its rounds are closed.")
+            if closings.closed_at(session, round_id) is not None:
+                raise StudyError(f"Round {opened.number} of {study.title!r} was closed by a coordinator: it takes no signature any more.")
             if judgements.next_position(session, round_id, person.id) is not None:
                 raise StudyError("This round has cases without your answer. Read them first, then sign.")
             digest = judgements_hash(session, round_id, person.id)

@@ -10,19 +10,18 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage import audit, signatures
+from storage import amendments, audit, closings, commitments, signatures, snapshots
 from storage import people as stored_people
 from storage import practice as stored_practice
 from storage import studies as stored
 from storage.database import Database
-from study import allocation, practice, rotation
+from study import allocation, leak_gate, practice, rotation
 from study.errors import NotAllowed, StudyError
 from study.people import Person
-from study.protocol import Protocol, phases
+from study.protocol import Protocol, changes_in_words
 from study.roles import Action, Role, demand
 
 TITLE_LENGTH = 200
-REFUSED_BY_THE_GATE = "round refused by the leak gate"  # in the audit trail
 TELLING = ("seed", "seeds")  # a seed and the list of recordings would tell the arms: seeds leave with the export, after unblinding
 
 
@@ -82,8 +81,29 @@ class RoundSummary:
     starts_at: datetime
     opened_by: str
     plan: dict[str, Any]  # as asked and as achieved; without the seeds
-    leak: dict[str, Any]  # the leak gate's report
+    leak: dict[str, Any]  # the leak gate's report; which arm is which, only once the study is unblinded
     readers: list[ReaderProgress]
+    protocol_hash: str  # in force when it was opened
+    commitment: str | None  # the hash that binds its seeds: study.commitment; None: opened before there were commitments
+    closed_at: datetime | None  # by hand, before everybody had read and signed
+    closed_by: str | None
+    closed_because: str | None
+
+    @property
+    def closed(self) -> bool:
+        """By hand, or because every reader has read and signed."""
+        return self.closed_at is not None or all(one.done == one.total and one.signed == one.rounds for one in self.readers)
+
+
+@dataclass(frozen=True)
+class AmendmentSummary:
+    number: int
+    at: datetime
+    by: str
+    change: str  # from -> to
+    reason: str
+    done: int  # judgements that were in, of `total`
+    total: int
 
 
 @dataclass(frozen=True)
@@ -106,16 +126,13 @@ class StudyDetail:
     unblinding_asked_at: datetime | None
     unblinded_by: str | None
     unblinded_at: datetime | None
+    amendments: list[AmendmentSummary]
+    snapshot: str | None  # SHA-256
 
     @property
-    def read_through(self) -> bool:
-        """Whether every reader has answered every case of every round."""
-        return bool(self.rounds) and all(reader.done == reader.total for reader in self.readers)
-
-    @property
-    def signed_through(self) -> bool:
-        """Whether every reader has signed every round that they have cases in."""
-        return bool(self.rounds) and all(reader.signed == reader.rounds for reader in self.readers)
+    def closed(self) -> bool:
+        """Whether every round is."""
+        return bool(self.rounds) and all(one.closed for one in self.rounds)
 
 
 def create_study(db: Database, by: Person, title: str, protocol: Protocol, reader_ids: Sequence[int]) -> int:
@@ -149,28 +166,6 @@ def create_study(db: Database, by: Person, title: str, protocol: Protocol, reade
     return study_id
 
 
-def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol) -> None:
-    """Replaces the rules as long as nobody has judged a scored case. Raises StudyError once frozen."""
-    demand(by, Action.MANAGE_STUDIES)
-    with db.write() as session:
-        study = study_to_change(session, by, study_id)
-        if study.frozen_at is not None:
-            raise StudyError(
-                f"The protocol of {study.title!r} froze at the first judgement ({study.frozen_at:%Y-%m-%d %H:%M} UTC). "
-                "Set up another study to read under other rules."
-            )
-        if phases(protocol.question_order) != phases(study.protocol["question_order"]) and stored.rounds(session, study_id):
-            raise StudyError("question_order: rounds are open already, with another number of parts. Set up another study for it.")
-        stored.change(session, study_id, protocol=protocol.as_dict(), protocol_hash=protocol.hash())
-        audit.append(
-            session,
-            by.id,
-            "protocol changed",
-            f"study {study_id}",
-            {"from": study.protocol_hash, "to": protocol.hash(), "protocol": protocol.as_dict()},
-        )
-
-
 def add_readers(db: Database, by: Person, study_id: int, reader_ids: Sequence[int]) -> None:
     """Adds readers; in rounds that are open they get an order of their own from the round's seed, as if they had been there from the start.
 
@@ -189,7 +184,8 @@ def add_readers(db: Database, by: Person, study_id: int, reader_ids: Sequence[in
             place(session, opened.id, opened.plan, stored.cases(session, study_id, practice=True), new)
         for reader_id in new:  # one after another: each share counts the readers before
             _place_in_rounds(session, study_id, reader_id)
-        audit.append(session, by.id, "readers added", f"study {study_id}", {"readers": new})
+        detail = {"from": sorted(there), "to": sorted({*there, *new}), "readers": new}
+        audit.append(session, by.id, "readers added", f"study {study_id}", detail)
 
 
 def studies(db: Database, person: Person) -> list[StudySummary]:
@@ -262,7 +258,8 @@ def _place_in_rounds(session: Session, study_id: int, reader_id: int) -> None:
     for row in stored.placements(session, study_id):
         given.setdefault(row.case_id, set()).add(row.reader_id)
     every_case, seen = stored.cases(session, study_id), set[int]()
-    for opened in stored.rounds(session, study_id):
+    closed = {one.round_id for one in closings.of_study(session, study_id)}
+    for opened in (one for one in stored.rounds(session, study_id) if one.id not in closed):
         cases = [case for case in every_case if case.round_id == opened.id]
         readers = set().union(*(given[case.id] for case in cases))
         rotating = {case.id: case for case in cases if case.role == "scored" and given[case.id] != readers}
@@ -313,6 +310,9 @@ def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
     progress = stored.progress(session, study.id)
     signed = signatures.of_study(session, study.id)
     names = _Names(session)
+    gate = dict if study.unblinded_at else leak_gate.blinded
+    closed = {one.round_id: one for one in closings.of_study(session, study.id)}
+    committed = commitments.published(session, study.id)
 
     def of(reader: stored.ReaderRow, round_id: int | None) -> ReaderProgress:
         own = [one for one in progress if one.reader_id == reader.id and round_id in (None, one.round_id)]
@@ -320,8 +320,9 @@ def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
         done, total = sum(one.done for one in own), sum(one.total for one in own)
         return ReaderProgress(reader.id, reader.name, reader.site, done, total, len(own), len(moments), max(moments, default=None))
 
-    rounds = [
-        RoundSummary(
+    def round_(opened: stored.RoundRow) -> RoundSummary:
+        by_hand = closed.get(opened.id)
+        return RoundSummary(
             opened.id,
             opened.number,
             opened.cases,
@@ -329,11 +330,15 @@ def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
             opened.starts_at,
             names[opened.opened_by] or "",
             {key: value for key, value in opened.plan.items() if key not in TELLING},
-            {key: value for key, value in opened.leak.items() if key not in TELLING},
+            {key: value for key, value in gate(opened.leak).items() if key not in TELLING},
             [of(reader, opened.id) for reader in readers],
+            opened.protocol_hash,
+            committed.get(opened.id),
+            by_hand.closed_at if by_hand else None,
+            names[by_hand.closed_by] if by_hand else None,
+            by_hand.reason if by_hand else None,
         )
-        for opened in stored.rounds(session, study.id)
-    ]
+
     return StudyDetail(
         id=study.id,
         title=study.title,
@@ -346,13 +351,20 @@ def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
         created_at=study.created_at,
         readers=[of(reader, None) for reader in readers],
         practice=_practice(session, study, readers, names),
-        rounds=rounds,
-        refused_openings=audit.count(session, action=REFUSED_BY_THE_GATE, subject=f"study {study.id}"),
+        rounds=[round_(opened) for opened in stored.rounds(session, study.id)],
+        refused_openings=audit.count(session, action=leak_gate.REFUSED_BY_THE_GATE, subject=f"study {study.id}"),
         unblinding_asked_by=names[study.unblinding_asked_by],
         unblinding_asked_by_id=study.unblinding_asked_by,
         unblinding_asked_at=study.unblinding_asked_at,
         unblinded_by=names[study.unblinded_by],
         unblinded_at=study.unblinded_at,
+        amendments=[
+            AmendmentSummary(
+                one.number, one.amended_at, names[one.amended_by] or "", changes_in_words(one.before, one.after), one.reason, one.done, one.total
+            )
+            for one in amendments.of_study(session, study.id)
+        ],
+        snapshot=snapshots.sha256(session, study.id),
     )
 
 

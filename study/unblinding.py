@@ -1,52 +1,43 @@
-"""Unblinding: two people who are not readers, one asks and another confirms. After it the arms can be read, and no judgement is taken any more."""
+"""Unblinding: two people who are not readers, one asks and another confirms, of two hospitals where there are two.
+
+After it the arms can be read, no judgement is taken any more, and results are computed from the snapshot that it takes.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from storage import audit, signatures
+from storage import audit, snapshots
+from storage import people as stored_people
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
+from study.closing import REASON_LENGTH, checked_reason, numbers, still_open
 from study.errors import StudyError
 from study.people import Person
-from study.roles import Action, demand
+from study.roles import ALLOWED, Action, Role, demand
 from study.studies import study_to_change
 
-REASON_LENGTH = 1000
+__all__ = ["REASON_LENGTH", "ask", "confirm", "withdraw"]
 
 
-def ask(db: Database, person: Person, study_id: int, reason: str | None = None) -> None:
-    """The first of two: needs every round read through and signed, or a reason, which is logged. Raises NotAllowed or StudyError."""
+def ask(db: Database, person: Person, study_id: int, reason: str) -> None:
+    """The first of two, with a reason that is logged: needs every round closed (study.closing). Raises NotAllowed or StudyError."""
     demand(person, Action.UNBLIND)
-    reason = " ".join((reason or "").split())
-    if len(reason) > REASON_LENGTH:
-        raise StudyError(f"reason: write at most {REASON_LENGTH} characters.")
     with db.write() as session:
         study = study_to_change(session, person, study_id)
         if study.unblinding_asked_at is not None:
             raise StudyError(f"Unblinding of {study.title!r} was asked for already. Another person has to confirm it.")
-        done, total = _read(session, study_id)
+        done, total, signed, to_sign = numbers(session, study_id)
         if done == 0:
             raise StudyError(f"{study.title!r} has no judgement yet: there is nothing to unblind.")
-        if done < total and not reason:
-            raise StudyError(
-                f"{study.title!r} is not read through: {done} of {total} judgements are in. Wait for the rest, or give a reason for ending early."
-            )
-        signed, to_sign = len(signatures.of_study(session, study_id)), len(stored.progress(session, study_id))
-        if signed < to_sign and not reason:
-            raise StudyError(
-                f"{study.title!r} is read but not signed: {signed} of {to_sign} signatures are in, one a reader and round. "
-                "Wait for the rest, or give a reason for doing without."
-            )
+        _refuse_open_rounds(session, study)
+        reason = checked_reason(reason)
+        if len(_sites(session, person)) > 1 and _site(session, person.id) is None:
+            raise StudyError("People of two hospitals can unblind this study, so one of each does; you belong to none. Let one of them ask.")
         stored.change(session, study_id, unblinding_asked_by=person.id, unblinding_asked_at=now())
-        audit.append(
-            session,
-            person.id,
-            "unblinding asked",
-            f"study {study_id}",
-            {"done": done, "total": total, "signed": signed, "to sign": to_sign, "reason": reason},
-        )
+        detail = {"from": "blind", "to": "unblinding asked", "why": reason, "done": done, "total": total, "signed": signed, "to sign": to_sign}
+        audit.append(session, person.id, "unblinding asked", f"study {study_id}", detail)
 
 
 def withdraw(db: Database, person: Person, study_id: int) -> None:
@@ -57,11 +48,14 @@ def withdraw(db: Database, person: Person, study_id: int) -> None:
         if study.unblinding_asked_at is None:
             raise StudyError(f"Nobody has asked for unblinding {study.title!r}.")
         stored.change(session, study_id, unblinding_asked_by=None, unblinding_asked_at=None)
-        audit.append(session, person.id, "unblinding withdrawn", f"study {study_id}")
+        detail = {"from": "unblinding asked", "to": "blind", "asked_by": study.unblinding_asked_by}
+        audit.append(session, person.id, "unblinding withdrawn", f"study {study_id}", detail)
 
 
 def confirm(db: Database, person: Person, study_id: int) -> None:
-    """The second of two, never the one who asked: from here on the study is unblinded, which nothing undoes. Raises NotAllowed or StudyError."""
+    """The second of two, never the one who asked, and of another hospital than theirs where somebody is who could: from here on the study is
+    unblinded, which nothing undoes, and its snapshot is taken. Raises NotAllowed or StudyError.
+    """
     demand(person, Action.UNBLIND)
     with db.write() as session:
         study = study_to_change(session, person, study_id)
@@ -69,11 +63,32 @@ def confirm(db: Database, person: Person, study_id: int) -> None:
             raise StudyError(f"Nobody has asked for unblinding {study.title!r} yet: one person asks, another confirms.")
         if study.unblinding_asked_by == person.id:
             raise StudyError("You asked for this unblinding. Another person has to confirm it.")
-        done, total = _read(session, study_id)
+        asked_from, sites = _site(session, study.unblinding_asked_by), _sites(session, person)
+        elsewhere = sites - {asked_from} if asked_from is not None or len(sites) > 1 else set()
+        if elsewhere and _site(session, person.id) not in elsewhere:
+            raise StudyError(f"Two people of two hospitals unblind a study. Somebody of {' or '.join(sorted(elsewhere))} has to confirm it.")
+        _refuse_open_rounds(session, study)
+        done, total, _signed, _to_sign = numbers(session, study_id)
         stored.change(session, study_id, unblinded_by=person.id, unblinded_at=now())
-        audit.append(session, person.id, "unblinded", f"study {study_id}", {"done": done, "total": total, "asked_by": study.unblinding_asked_by})
+        snapshot = snapshots.take(session, study_id)
+        states = {"from": "unblinding asked", "to": "unblinded", "asked_by": study.unblinding_asked_by}
+        of = {"asked_from": asked_from, "confirmed_from": _site(session, person.id), "done": done, "total": total, "snapshot": snapshot}
+        audit.append(session, person.id, snapshots.UNBLINDED, f"study {study_id}", {**states, **of})
 
 
-def _read(session: Session, study_id: int) -> tuple[int, int]:
-    progress = stored.progress(session, study_id)
-    return sum(one.done for one in progress), sum(one.total for one in progress)
+def _refuse_open_rounds(session: Session, study: stored.StudyRow) -> None:
+    if missing := still_open(session, study.id):
+        raise StudyError(
+            f"Unblinding {study.title!r} needs every round closed: {'; '.join(missing.values())}. Wait for the rest, or close a round with a reason."
+        )
+
+
+def _sites(session: Session, person: Person) -> set[str]:
+    """The hospitals of those who may unblind in this person's world."""
+    may = [one for one in stored_people.everybody(session, demo=person.demo) if Action.UNBLIND in ALLOWED[Role(one.role)]]
+    return {one.site for one in may if one.site is not None}
+
+
+def _site(session: Session, person_id: int) -> str | None:
+    found = stored_people.by_id(session, person_id)
+    return found.site if found else None

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from generator.strip import from_bytes
-from storage import audit, export, strips, studies
+from storage import audit, export, snapshots, strips, studies
 from storage.database import Database
 from study.errors import StudyError
 from study.people import Person
@@ -38,7 +38,7 @@ def compute_utility(db: Database, study_id: int, progress: Callable[[int, int], 
         study = studies.study(session, study_id)
         if study.unblinded_at is None:
             raise StudyError(f"{study.title!r} is still blind: what its strips are worth is computed after unblinding.")
-        data = export.study_data(session, study_id)
+        data = snapshots.study_data(session, study_id)
         if data.utility is not None:
             return data.utility
         patients = {row.strip_id: row.patient for row in export.provenance(session, study_id).recordings}
@@ -58,7 +58,7 @@ def compute_utility(db: Database, study_id: int, progress: Callable[[int, int], 
     result = utility_of_study(tables["real"], tables["synthetic"], seed=study.seed)
 
     with db.write() as session:
-        stored = export.study_data(session, study_id).utility
+        stored = studies.utility(session, study_id)
         if stored is not None:  # another process was first
             return stored
         studies.change(session, study_id, utility=result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from storage import jobs, strips
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.strips import NewDrawing, NewRejection
-from study import speed
+from study import speed, staging
 from study.errors import Cancelled, StudyError
 from study.people import Person, person_by_id
 from study.speed import Pace, in_words
@@ -111,16 +110,19 @@ def draw_for_gallery(db: Database, job: JobRow, progress: Progress, drawer: Draw
 
 
 def import_folder(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
-    """Imports a folder of recordings, and removes the folder if it was an upload."""
+    """Imports a folder of recordings or an upload, which is removed. The files are read by a process of their own: study.parsing."""
     from study.intake import import_recordings
 
-    directory = Path(job.asked["directory"])
+    folder = Path(job.asked["directory"])
     labels = Path(job.asked["labels"]) if job.asked["labels"] else None
     try:
-        intake = import_recordings(db, _person(db, job), directory, labels, progress, cancelled=progress.stopped, job_id=job.id)
+        archive, directory = staging.staged(folder) if job.asked["temporary"] else (None, folder)
+        intake = import_recordings(
+            db, _person(db, job), directory, labels, progress, archive=archive, cancelled=progress.stopped, job_id=job.id, apart=True
+        )
     finally:
         if job.asked["temporary"]:
-            shutil.rmtree(directory, ignore_errors=True)
+            staging.clear(folder)
     return {
         "imported": intake.imported,
         "already_present": intake.already_present,

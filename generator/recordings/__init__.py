@@ -6,6 +6,7 @@ The kind is told by the table's columns. Label rules: generator.recordings.label
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ __all__ = ["Candidate", "Journal", "Listing", "Recording", "WrittenStrip", "find
 
 TABLES = ("ptbxl_database.csv", mimic.MEASUREMENTS, mimic.RECORDS, strips.MANIFEST, "labels.csv")  # looked for in this order
 
+REASONS_TOLD = 50  # why rows were left out; beyond, they are counted together
+
 Progress = Callable[[int, int], None]  # done, total
 
 
@@ -38,19 +41,7 @@ def find(directory: Path, labels: Path | None = None, *, collection: str | None 
     if labels is None:
         labels = _table_in(directory)
         directory = labels.parent
-    if labels.suffix.lower() == ".json":
-        return strips.listing(directory, labels)
-    names = set(table.columns(labels))
-    if {"scp_codes", "filename_lr"} <= names:
-        return ptbxl.listing(directory, labels)
-    if "study_id" in names and names & {"report_0", "path"}:
-        return mimic.listing(directory, labels)
-    if {"record", "rhythm"} <= names:
-        return folder.listing(directory, labels, collection or directory.resolve().name)
-    raise GeneratorError(
-        f"{labels}: columns {', '.join(sorted(names)[:12])} are of no known kind. "
-        "Known: PTB-XL (scp_codes, filename_lr), MIMIC-IV-ECG (study_id, report_0 or path), or record,rhythm[,patient]."
-    )
+    return _each_once(_listing(directory, labels, collection), labels)
 
 
 def read(candidate: Candidate) -> Recording:
@@ -74,6 +65,38 @@ def read_all(candidates: Iterable[Candidate], progress: Progress | None = None) 
         yield candidate, result
         if progress is not None:
             progress(done, len(listed))
+
+
+def _listing(directory: Path, labels: Path, collection: str | None) -> Listing:
+    if labels.suffix.lower() == ".json":
+        return strips.listing(directory, labels)
+    names = set(table.columns(labels))
+    if {"scp_codes", "filename_lr"} <= names:
+        return ptbxl.listing(directory, labels)
+    if "study_id" in names and names & {"report_0", "path"}:
+        return mimic.listing(directory, labels)
+    if {"record", "rhythm"} <= names:
+        return folder.listing(directory, labels, collection or directory.resolve().name)
+    raise GeneratorError(
+        f"{labels}: columns {', '.join(sorted(names)[:12])} are of no known kind. "
+        "Known: PTB-XL (scp_codes, filename_lr), MIMIC-IV-ECG (study_id, report_0 or path), or record,rhythm[,patient]."
+    )
+
+
+def _each_once(listing: Listing, labels: Path) -> Listing:
+    """A table of a million rows that name one record must not have it read a million times, nor one of a million rhythms have each told.
+
+    GeneratorError for a record with two rhythms.
+    """
+    kept: dict[Path, Candidate] = {}
+    for candidate in listing.candidates:
+        first = kept.setdefault(candidate.path, candidate)
+        if first.rhythm != candidate.rhythm:
+            raise GeneratorError(f"{labels}: record {candidate.record!r} is both {first.rhythm} and {candidate.rhythm}. Keep one row for it.")
+    more = len(listing.candidates) - len(kept)
+    left_out = Counter(dict(listing.left_out.most_common(REASONS_TOLD)))
+    other = listing.left_out.total() - left_out.total()
+    return Listing(listing.kind, list(kept.values()), left_out + Counter({"in the table once more": more, "other reasons": other}))
 
 
 def _table_in(directory: Path) -> Path:

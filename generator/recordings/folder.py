@@ -19,12 +19,12 @@ SEX = {"f": "female", "female": "female", "m": "male", "male": "male", "": None}
 def listing(directory: Path, labels: Path, collection: str) -> Listing:
     """record: a path relative to the directory, or a name that occurs once below it. patient: empty means a patient of their own.
 
-    Raises GeneratorError for a broken table, a name that occurs twice, and a record with two rhythms.
+    Raises GeneratorError for a broken table and a name that occurs twice.
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for header in sorted(directory.rglob("*.hea")):
         by_name[header.stem].append(header.with_suffix(""))
-    candidates: dict[Path, Candidate] = {}
+    candidates: list[Candidate] = []
     left_out: Counter[str] = Counter()
     for row in table.rows(labels, COLUMNS, OPTIONAL):
         rhythm, reason = rhythm_from_word(row["rhythm"])
@@ -32,21 +32,21 @@ def listing(directory: Path, labels: Path, collection: str) -> Listing:
             left_out[reason] += 1
             continue
         path = _path(directory, row["record"], by_name, labels)
-        if path in candidates and candidates[path].rhythm != rhythm:
-            raise GeneratorError(f"{labels}: record {row['record']!r} is both {candidates[path].rhythm} and {rhythm}. Keep one row for it.")
         record = path.relative_to(directory.resolve()).as_posix()
         fold = table.number(row.get("fold", ""), labels, "fold")
-        candidates[path] = Candidate(
-            path=path,
-            record=record,
-            collection=collection,
-            rhythm=rhythm,
-            patient=pseudonym(collection, row.get("patient") or f"record {record}"),
-            age=table.number(row.get("age", ""), labels, "age"),
-            sex=_sex(row.get("sex", ""), labels),
-            fold=None if fold is None else int(fold),
+        candidates.append(
+            Candidate(
+                path=path,
+                record=record,
+                collection=collection,
+                rhythm=rhythm,
+                patient=pseudonym(collection, row.get("patient") or f"record {record}"),
+                age=table.number(row.get("age", ""), labels, "age"),
+                sex=_sex(row.get("sex", ""), labels),
+                fold=None if fold is None else int(fold),
+            )
         )
-    return Listing("folder", list(candidates.values()), left_out)
+    return Listing("folder", candidates, left_out)
 
 
 def _path(directory: Path, record: str, by_name: dict[str, list[Path]], labels: Path) -> Path:

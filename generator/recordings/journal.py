@@ -114,14 +114,14 @@ class Journal:
             if not line.endswith(b"\n"):
                 self._file.truncate(at)  # half a line, or the next one would not begin on its own
                 break
-            with suppress(ValueError, KeyError, TypeError):  # a damaged line: its strip is drawn again
+            with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):  # a damaged line: its strip is drawn again
                 said = json.loads(line)
                 if "settings" in said:
-                    self.settings = {**said["settings"], "seed": int(said["settings"]["seed"])}
+                    self.settings = {**said["settings"], "seed": _counted(said["settings"]["seed"])}
                 elif "reason" in said:
-                    self.rejected[int(said["number"])] = str(said["reason"])
+                    self.rejected[_counted(said["number"])] = str(said["reason"])
                 else:
-                    self._lines[int(said["number"])] = at
+                    self._lines[_counted(said["number"])] = at
             at += len(line)
         if self.settings is None:
             self.rejected.clear()
@@ -147,6 +147,14 @@ class Journal:
         """By record name."""
         for number in sorted(self._lines, key=self._name):
             yield self._said(number)
+
+
+def _counted(number: object) -> int:
+    """ValueError for what is no seed and no number of a strip."""
+    whole = int(number)  # type: ignore[call-overload]
+    if whole < 0:
+        raise ValueError(number)
+    return int(whole)
 
 
 def _holds_more(directory: Path) -> bool:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable
 
 RHYTHMS = ("NSR", "AF")
+LONGEST_CELL = 10_000  # characters; PTB-XL's longest list of statements has 200
 
 Label = tuple[str | None, str]
 
@@ -86,9 +87,11 @@ def _statements(scp_codes: str) -> set[str] | None:
     if not text.startswith("{"):
         codes = {code.strip() for code in text.split(";")}
         return codes if text and all(re.fullmatch(r"[A-Z0-9_/]+", code) for code in codes) else None
+    if len(text) > LONGEST_CELL:
+        return None
     try:
         listed = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last three: keys that are no keys, brackets a thousand deep
         return None
     return set(listed) if isinstance(listed, dict) else None
 

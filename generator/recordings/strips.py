@@ -97,7 +97,7 @@ def read_manifest(file: Path) -> dict[str, Any]:
     """The manifest of a folder that `write_folder` wrote. Raises GeneratorError if it is not one."""
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GeneratorError(f"{file}: no readable manifest ({error}). Draw the folder again.") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("strips"), list):
         raise GeneratorError(f"{file}: no list of strips in it. Name the folder that `blindstrip sample` wrote.")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from generator.errors import GeneratorError
+
+LONGEST_LINE = 1 << 20  # characters of the first line that are looked at
 
 
 def columns(file: Path) -> list[str]:
@@ -39,15 +42,18 @@ def number(text: str, file: Path, column: str) -> float | None:
     if text == "" or text.lower() == "nan":
         return None
     try:
-        return float(text)
-    except ValueError as error:
-        raise GeneratorError(f"{file}: {text!r} in column {column} is no number. Write a number or leave the cell empty.") from error
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise GeneratorError(f"{file}: {text[:40]!r} in column {column} is no number. Write a number or leave the cell empty.")
+    return value
 
 
 def _head(file: Path) -> tuple[list[str], str]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline()
+            first = lines.readline(LONGEST_LINE)
     except FileNotFoundError as error:
         raise GeneratorError(f"{file}: no such file. Name the table of labels.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -55,4 +61,7 @@ def _head(file: Path) -> tuple[list[str], str]:
     if not first.strip():
         raise GeneratorError(f"{file}: the first line is empty. It must name the columns, e.g. record,rhythm,patient.")
     separator = ";" if ";" in first and "," not in first else ","  # spreadsheets in half of Europe write semicolons
-    return [name.strip() for name in next(csv.reader([first], delimiter=separator))], separator
+    try:
+        return [name.strip() for name in next(csv.reader([first], delimiter=separator))], separator
+    except csv.Error as error:
+        raise GeneratorError(f"{file}: the first line names no columns ({error}). It must be like record,rhythm,patient.") from error

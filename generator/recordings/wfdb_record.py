@@ -20,7 +20,10 @@ MARGIN_SECONDS = 1
 MOST_SAMPLES = 20_000_000  # that a header may announce for what is read: memory is set aside before the file is looked at
 EINTHOVEN_SHARE = 0.05  # II - I - III against the largest of the three (standard deviations): PTB-XL below 0.012, 39 of 40 LUDB above 0.09
 
-_CALIBRATION = re.compile(r"(?P<gain>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?", re.IGNORECASE)
+LARGEST_HEADER = 64 << 10  # bytes
+SIGNAL_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # beside its header: no folder, no drive, no address of the network
+
+_CALIBRATION = re.compile(r"(?P<gain>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,17 @@ class Leads:
     millivolts: NDArray[np.float64]
     names: list[str]
     rate: float  # samples/s
+
+
+@dataclass(frozen=True)
+class AsStored:
+    """A file before the canonical form."""
+
+    microvolts: NDArray[np.float64]  # (signals, samples)
+    stored: NDArray[np.int64]  # the same as the file holds it
+    names: list[str]  # as the file writes them
+    rate: float  # samples/s
+    samples: int  # of a signal in the file: more than a row has where it was read around its middle only
 
 
 @dataclass(frozen=True)
@@ -66,13 +80,33 @@ def read_digital(path: Path) -> tuple[NDArray[np.int64], list[str], list[float]]
     return np.asarray(record.d_signal, dtype=np.int64).T, [name or "" for name in record.sig_name], [float(gain) for gain in record.adc_gain]
 
 
+def read_as_is(path: Path) -> AsStored:
+    """The signals with nothing done to them: no lead chosen, no rate changed, limb leads that contradict each other included.
+
+    Raises Refused for files that cannot be read, for unknown units, and for missing samples.
+    """
+    header = read_header(path)
+    record = _samples(path, header, physical=False)
+    names = [name or "" for name in record.sig_name]
+    microvolts = np.asarray(record.dac(), dtype=np.float64).T  # (leads, samples)
+    for i, name in enumerate(names):
+        microvolts[i] *= 1000 / _per_millivolt(path, name, header.units[i])
+        if not np.isfinite(microvolts[i]).all():
+            raise Refused("missing samples (NaN)", f"{path}: lead {name} has samples without a value. Export it again, or leave it out.")
+    stored = np.asarray(record.d_signal, dtype=np.int64).T
+    return AsStored(microvolts, stored, names, header.rate, header.samples or stored.shape[1])
+
+
 def read_header(path: Path) -> Header:
     """Rate, length and units, checked. Where a header says nothing wfdb takes 200/mV and 250 samples/s, and of µV it keeps the V. Raises Refused."""
     file = path.with_name(path.name + ".hea")
     try:
-        text = file.read_bytes().decode("utf-8", errors="replace")
+        with file.open("rb") as header:
+            text = header.read(LARGEST_HEADER + 1).decode("utf-8", errors="replace")
     except OSError as error:
         raise Refused("missing file", f"{file}: {error.strerror or error}. Import the folder with all its files.") from error
+    if len(text) > LARGEST_HEADER:
+        raise Refused("wrong header", f"{file}: more than {LARGEST_HEADER} bytes, which no header has. Export the record again.")
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines or len(lines[0]) < 3:
         raise Refused("wrong header", f"{file}: the first line names no sampling rate. Export the record again.")
@@ -87,6 +121,9 @@ def read_header(path: Path) -> Header:
         raise Refused("wrong header", f"{file}: sampling rate {lines[0][2]} is impossible. Correct the header's first line.")
     if len(lines) - 1 != signals or signals == 0:
         raise Refused("wrong header", f"{file}: {signals} signals announced, {len(lines) - 1} described. Export the record again.")
+    elsewhere = [line[0] for line in lines[1:] if not SIGNAL_FILE.fullmatch(line[0])]
+    if elsewhere:
+        raise Refused("wrong header", f"{file} names a signal file {elsewhere[0][:60]!r}. A header may only name files beside it.")
     samples = _whole(file, "number of samples", lines[0][3]) if len(lines[0]) > 3 else None
     read = min(samples or 0, int(WHOLE_BELOW_SECONDS * rate)) * sum(_samples_a_frame(line) for line in lines[1:])
     if read > MOST_SAMPLES:
@@ -115,7 +152,7 @@ def _samples(path: Path, header: Header, physical: bool = True) -> wfdb.Record:
 
 
 def _whole(file: Path, field: str, text: str) -> int:
-    if not text.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,18}", text):
         raise Refused("wrong header", f"{file}: {field} {text!r} is no whole number. Correct the header's first line.")
     return int(text)
 

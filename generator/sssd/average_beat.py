@@ -32,10 +32,10 @@ _SLOPE = _CARDINAL.derivative()
 
 
 def averaged(strip: NDArray[np.floating], offset: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(channels, BINS): the one beat that, read at each sample's offset (at_every_beat), is nearest to the strip in squares; faded at both ends.
+    """(channels, BINS): the one beat that, put at every beat's place, is nearest to the strip in squares; its ends faded.
 
     strip: (channels, samples); offset: (samples,) seconds from the beat's R peak (generator.sssd.rhythm, OFFSET_CHANNEL), not zero throughout.
-    Beats fall between samples, each elsewhere, and so tell more than each bin's mean, which rounds off a QRS complex: of recorded ones (NSR) means left
+    Beats fall between samples, each elsewhere, and so tell more than each bin's mean, which rounds off a QRS complex: of recorded ones means left
     97 uV over (root mean square), this 60. An offset that no beat reaches (late ones at a fast rate) takes the value of the nearest that one does.
     """
     place = _place(offset)
@@ -56,7 +56,8 @@ def at_every_beat(beat: NDArray[np.floating], offset: NDArray[np.floating]) -> N
 def aligned(strip: NDArray[np.floating], r_times: NDArray[np.floating]) -> NDArray[np.float64]:
     """R times (s), each moved by at most 15 ms to where its QRS complex lies best on the average one in all channels; two or more, else as they are.
 
-    strip: (channels, 1000). The least-squares shift to first order (Gauss-Newton), four times over. In AF it takes 90 uV of QRS complexes left over to 72.
+    strip: (channels, 1000). The least-squares shift to first order (Gauss-Newton), four times over. In AF what is left over of
+    QRS complexes falls from 90 uV to 72.
     """
     first = np.asarray(r_times, dtype=np.float64)
     times, t = first.copy(), np.arange(strip.shape[1]) / RATE

@@ -59,7 +59,8 @@ def bench_page(given: argparse.Namespace) -> dict[str, Any]:
     if find_spec("playwright") is None:
         raise StudyError(_NO_CLONE.format("page"))
     doing = f"Reading {given.clicks} strips alone and as many beside {given.readers} readers; takes two minutes"
-    return _in_clone("page", doing, "--clicks", str(given.clicks), "--readers", str(given.readers))
+    found = _in_clone("page", doing, "--clicks", str(given.clicks), "--readers", str(given.readers))
+    return found | {"server, by arm": _in_clone("arms", "Answering 200 strips of each arm, to compare the server's times; takes a minute or two")}
 
 
 def bench_agreement(_given: argparse.Namespace) -> dict[str, Any]:

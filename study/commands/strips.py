@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,13 @@ from study.errors import StudyError
 from study.progress_bar import ProgressBar, say
 from study.rejections import COPIES_NOT_CHECKED, Rejected
 
+if TYPE_CHECKING:
+    from generator.leak_features import Signals
+
 
 def import_recordings(given: argparse.Namespace) -> dict[str, Any]:
     with database(given) as db, ProgressBar("recordings") as bar:
-        done = intake.import_recordings(db, None, given.directory, given.labels, bar)
+        done = intake.import_recordings(db, None, given.directory, given.labels, bar, apart=True)
     for message in (message for messages in done.refused.values() for message in messages):
         say(f"refused: {message}")
     for reason, number in done.left_out.items():
@@ -80,12 +83,23 @@ def utility(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def leak(given: argparse.Namespace) -> dict[str, Any]:
-    from generator.leak import leak as gate
+    from generator.leak import leak as canonical
+    from generator.leak import leak_as_is
 
-    listed = [listed_in(folders) for folders in (given.real, given.synthetic)]
+    if given.report is not None:
+        own_folder(given.report.parent)
+    lists = _files_in if given.as_is else listed_in
+    listed = [lists(folders) for folders in (given.real, given.synthetic)]
     chosen = listed if given.n is None else [_chosen(candidates, given.n, given.seed) for candidates in listed]
-    (_, real), (_, synthetic) = (read_counts(candidates) for candidates in chosen)
-    return gate(real, synthetic, given.seed).as_dict()
+    real, synthetic = chosen
+    if given.as_is:
+        found = leak_as_is(_read_files(real), _read_files(synthetic), given.seed)
+    else:
+        found = canonical(read_counts(real)[1], read_counts(synthetic)[1], given.seed)
+    report = found.as_dict()
+    if given.report is not None:
+        _write_leak_page(given, report)
+    return report
 
 
 # ---- where strips are drawn ----
@@ -142,8 +156,12 @@ def in_folds(candidates: list[Candidate], folds: range | None, folder: Path) -> 
 
 
 def _chosen(candidates: list[Candidate], n: int, seed: int) -> list[Candidate]:
-    """n of them by seed, half of each rhythm (NSR has the odd one)."""
+    """n of them by seed, half of each rhythm (NSR has the odd one); where no table names rhythms, n of all."""
     rng = np.random.default_rng(seed)
+    if not all(one.rhythm for one in candidates):
+        if len(candidates) < n:
+            raise StudyError(f"{n} files were asked for in each arm, {len(candidates)} are there. Ask for fewer with --n.")
+        return [candidates[i] for i in rng.permutation(len(candidates))[:n]]
     chosen: list[Candidate] = []
     for rhythm, wanted in zip(RHYTHMS, (n - n // 2, n // 2), strict=True):
         there = [one for one in candidates if one.rhythm == rhythm]
@@ -151,6 +169,33 @@ def _chosen(candidates: list[Candidate], n: int, seed: int) -> list[Candidate]:
             raise StudyError(f"{wanted} {rhythm} strips were asked for in each arm, {len(there)} are there. Ask for fewer with --n.")
         chosen += [there[i] for i in rng.permutation(len(there))[:wanted]]
     return chosen
+
+
+def _files_in(folders: Sequence[Path]) -> list[Candidate]:
+    from generator.leak_files import files_in
+
+    return [one for folder in folders for one in files_in(folder)]
+
+
+def _read_files(candidates: list[Candidate]) -> list[Signals]:
+    """Those that can be read; those refused are told."""
+    from generator.leak_files import read_files
+
+    with ProgressBar("files read") as bar:
+        read, refused = read_files(candidates, bar)
+    for one in refused:
+        say(f"refused: {one}")
+    return read
+
+
+def _write_leak_page(given: argparse.Namespace, report: dict[str, Any]) -> None:
+    from study.leak_page import page
+
+    form = "files as they are" if given.as_is else "in the canonical form"
+    facts = {f"{arm}, {report[arm]} strips": ", ".join(map(str, getattr(given, arm))) for arm in ("real", "synthetic")}
+    part = given.report.with_name(given.report.name + ".part")
+    part.write_text(page(report, facts | {"looked at": form, "seed": str(given.seed)}), encoding="utf-8")
+    part.replace(given.report)
 
 
 def read_counts(candidates: list[Candidate]) -> tuple[list[Candidate], Counts]:

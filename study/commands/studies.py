@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from storage import audit
-from study import order_diagnostics, people, practice_round, round_plan, rounds, studies, unblinding
+from study import amendments, closing, order_diagnostics, people, practice_round, round_plan, rounds, studies, unblinding
 from study.commands.common import asker, checkpoint_folder, database, local_drawer, of_study, own_folder, password, person_named, public
 from study.errors import StudyError
 from study.progress_bar import ProgressBar, say
@@ -35,6 +34,13 @@ def list_people(given: argparse.Namespace) -> dict[str, Any]:
         return {"people": [public(one) for one in people.people(db, asker(db, given.username))]}
 
 
+def delete_person(given: argparse.Namespace) -> dict[str, Any]:
+    with database(given) as db:
+        person = person_named(db, given.who)
+        named = people.delete_person(db, asker(db, given.username), person.id)
+        return {"deleted": person.id, "user_name_in_the_audit_trail": named}
+
+
 # ---- studies ----
 
 
@@ -45,6 +51,25 @@ def create_study(given: argparse.Namespace) -> dict[str, Any]:
         readers = [person_named(db, username).id for username in given.readers]
         study_id = studies.create_study(db, asker(db, given.username), given.title, protocol, readers)
         return {"study": study_id, "protocol_hash": protocol.hash()}
+
+
+def edit_protocol(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        protocol = _changed(given, studies.study(db, person, study_id).protocol)
+        amendments.edit_protocol(db, person, study_id, protocol)
+        return {"study": study_id, "protocol_hash": protocol.hash()}
+
+
+def amend_protocol(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        protocol = _changed(given, studies.study(db, person, study_id).protocol)
+        number = amendments.amend(db, person, study_id, protocol, given.reason)
+        return {"study": study_id, "amendment": number, "protocol_hash": protocol.hash()}
+
+
+def _changed(given: argparse.Namespace, protocol: Protocol) -> Protocol:
+    """The protocol with the rules that were given."""
+    return replace(protocol, **{name: value for name in protocol.as_dict() if (value := getattr(given, name, None)) is not None})
 
 
 def list_studies(given: argparse.Namespace) -> dict[str, Any]:
@@ -83,6 +108,12 @@ def open_round(given: argparse.Namespace) -> dict[str, Any]:
             return {"available": checked.available, "starts_at": checked.starts_at, "shares": made.shares(), **numbers}
         round_id = rounds.open_round(db, person, study_id, plan, local_drawer(checkpoint), lambda done, total, doing: say(doing))
         return {"study": study_id, "round": round_id}
+
+
+def close_round(given: argparse.Namespace) -> dict[str, Any]:
+    with of_study(given) as (db, person, study_id):
+        closing.close_round(db, person, study_id, given.round, given.reason)
+        return {"study": study_id, "closed": given.round}
 
 
 def open_practice(given: argparse.Namespace) -> dict[str, Any]:
@@ -158,8 +189,3 @@ def make_demo(given: argparse.Namespace) -> dict[str, Any]:
     with database(given) as db, ProgressBar("%") as bar:
         made = demo.make_demo(db, local_drawer(checkpoint_folder(given), quiet=True), bar)
         return {"made": made, "people": [public(one) for one in people.demo_people(db)]}
-
-
-def verify(given: argparse.Namespace) -> dict[str, Any]:
-    with database(given) as db, db.read() as session:
-        return {"audit_entries": audit.verify(session), "last_hash": audit.last_hash(session)}

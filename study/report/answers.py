@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from generator.leads import LEADS
 from study.protocol import CUES, MORPHOLOGY_ITEMS
 from study.protocol import SCALE as SCALE_WORDS
+from study.report import exhibits
+from study.report.exhibit import Exhibit
 from study.report.facts import ARMS, DIFFERENCE, NOT_THERE, Cells, Facts, Figure, counted
 from study.report.flow import crossed, empty
-from study.report.parts import Paragraph, Part, Row, Section, Table
+from study.report.parts import Paragraph, Part, Picture, Row, Section, Table
 
 AGREEMENT = ("raw agreement", "Fleiss' kappa", "Krippendorff's alpha", "Gwet's AC1")
 COHEN = "mean Cohen's kappa"
@@ -23,11 +25,19 @@ _ARM_HEADS = ("Real", "Synthetic", "Difference, percentage points")
 
 
 def sections(facts: Facts) -> tuple[Section, ...]:
-    told = (main_table(facts), verdicts(facts), between_hospitals(facts), crossed(facts), calibration(facts))
+    told: tuple[Part, ...] = (
+        main_table(facts),
+        *_seen(exhibits.roc(facts)),
+        verdicts(facts),
+        between_hospitals(facts),
+        crossed(facts),
+        calibration(facts),
+    )
+    by_arm: tuple[Part, ...] = (_by_arm_rhythm(facts), *_seen(exhibits.morphology(facts)), morphology(facts), Paragraph(POOLED, kind="note"))
     return (
         Section("Can readers tell?", (*empty(facts), *told)),
         agreement(facts),
-        Section("Rhythm and morphology by arm", (_by_arm_rhythm(facts), morphology(facts), Paragraph(POOLED, kind="note"))),
+        Section("Rhythm and morphology by arm", by_arm),
         Section("Reading times", (times(facts),)),
         learning(facts),
         Section("Cues, and where they were marked", (cues(facts), marks(facts), Paragraph(POOLED, kind="note"))),
@@ -36,17 +46,15 @@ def sections(facts: Facts) -> tuple[Section, ...]:
     )
 
 
-def rate(facts: Facts, group: str, name: str, figure: str) -> Figure | None:
-    """Of several readers the figure that knows that they saw the same strips, where there is one; of a single reader the plain one."""
-    several = (group == "all" and len(facts.data.readers) > 1) or (group == "site" and len(facts.sites[name]) > 1)
-    clustered = facts.one("realism", group=group, name=name, figure=f"{figure} (clustered)") if several else None
-    return clustered or facts.one("realism", group=group, name=name, figure=figure)
+def _seen(exhibit: Exhibit) -> tuple[Picture, ...]:
+    """A picture of the results page, where there is one."""
+    return (exhibit.picture,) if exhibit.picture else ()
 
 
 def main_table(facts: Facts) -> Table:
     cells, rows = Cells(), []
     for group, name, called in facts.groups():
-        figures = [cells.cell(rate(facts, group, name, figure), "percent") for figure in RATES]
+        figures = [cells.cell(facts.rate(group, name, figure), "percent") for figure in RATES]
         figures += [cells.cell(facts.one("realism", group=group, name=name, figure=figure)) for figure in ("AUC", "d'", "criterion")]
         accuracy = facts.one("realism", group=group, name=name, figure="accuracy")
         stacked = [figure.replace(" (", "\n(") for figure in figures]
@@ -102,7 +110,7 @@ def agreement(facts: Facts) -> Section:
         "Low agreement on real or synthetic is what guessing looks like, and what carelessness looks like: compare it with agreement on rhythm, "
         "with readers' agreement with themselves, and between the arms."
     )
-    return Section("Agreement", (by_arm, by_item, _with_oneself(facts), Paragraph(note, kind="note")))
+    return Section("Agreement", (*_seen(exhibits.agreement(facts)), by_arm, by_item, _with_oneself(facts), Paragraph(note, kind="note")))
 
 
 def _agreement(
@@ -234,13 +242,14 @@ def learning(facts: Facts) -> Section:
     head = ("Readers", *(f"Round {number}" for number in numbers), f"Round {numbers[-1]} less round {numbers[0]}, percentage points")
     widths = (26, *(50 / len(numbers),) * len(numbers), 24)
     notes = (*cells.notes, "Rounds show other strips: a difference is not of learning alone.")
-    return Section(heading, (Table("Accuracy by round", head, tuple(rows), widths, notes), Paragraph(POOLED, kind="note")))
+    table = Table("Accuracy by round", head, tuple(rows), widths, notes)
+    return Section(heading, (*_seen(exhibits.learning(facts)), table, Paragraph(POOLED, kind="note")))
 
 
 def controls(facts: Facts) -> Section:
     heading = "Controls"
     if not any(row["n"] for row in facts.rows("controls", group="all", name="all")):
-        return Section(heading, (Paragraph("No control was read: whether readers looked closely cannot be seen from obvious strips."),))
+        return Section(heading, (Paragraph(exhibits.NO_CONTROLS),))
     cells, rows = Cells(), []
     for group, name, called in facts.groups():
         kinds = ("all", "mechanical", "recorded")
@@ -263,4 +272,5 @@ def utility(facts: Facts) -> Section:
         rows.append(Row((f"{experiment}: {meaning}", classifier, *own)))
     head = ("Experiment", "Classifier", *names)
     widths = (30, 18, *(52 / len(names),) * len(names))
-    return Section(heading, (Table("Atrial fibrillation against sinus rhythm", head, tuple(rows), widths, cells.notes),))
+    table = Table("Atrial fibrillation against sinus rhythm", head, tuple(rows), widths, cells.notes)
+    return Section(heading, (*_seen(exhibits.utility(facts)), table))

@@ -1,90 +1,180 @@
-"""The report's two pictures, as shapes: accuracy against the margin, and the flow of strips and readings. The documents draw them alike."""
+"""Pictures as shapes, which page, PDF and results page draw alike: figures with their intervals, ROC curves, the flow of strips and readings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from reportlab.pdfbase.pdfmetrics import stringWidth
 
-from study.report.facts import Facts, Figure, interval, shown
+from study.report.facts import Cells, Figure, shown
 from study.report.parts import Box, Dot, Line, Picture, Shape, Word
 
-INK, QUIET, RULE, BAND, LINE = "#141414", "#5a5a5a", "#c8c8c8", "#dfeadf", "#8aa88a"
+INK, QUIET, RULE, BAND, LINE, GREEN = "#141414", "#5a5a5a", "#c8c8c8", "#dfeadf", "#8aa88a", "#3f6b3f"
+COLOURS = {"real": "#0b4f9e", "synthetic": "#b8400b"}  # told apart without colour too: real strips are round, synthetic ones square
 WIDTH = 180.0  # mm, of the page within its margins
-_LEFT, _RIGHT = 62.0, 130.0  # the axis, from 0 to 100 %
-_ROW, _GAP, _TOP = 7.0, 2.0, 9.0
-_HIGHEST, _SMALLEST_ROW, _MOST_ROWS = 190.0, 3.2, 56  # the rows of a picture fill a page at most
+MOST_ROWS = 56  # that fill a page
+_PLACES = {1: ((62.0, 130.0),), 2: ((56.0, 113.0), (122.0, 177.0))}  # where axes begin and end
+_ROW, _LANE, _GAP, _TOP = 7.0, 2.6, 2.0, 9.0  # above a picture with a band stand two lines of words
+_HIGHEST, _SMALLEST_ROW = 190.0, 3.2
 _SIZE, _SMALL = 3.0, 2.6  # of letters
 _FONTS = {False: "Helvetica", True: "Helvetica-Bold"}
 
 
-def accuracy_picture(facts: Facts) -> Picture:
-    """Each group's accuracy with the interval that its verdict rests on, against the protocol's margin."""
-    margin = facts.found.protocol.margin
-    groups = facts.groups()
-    left_out = "" if len(groups) <= _MOST_ROWS else " Single readers, too many to draw, are in the tables."
-    groups = facts.groups(readers=not left_out)
-    row = max(min(_ROW, _HIGHEST / len(groups)), _SMALLEST_ROW)
+@dataclass(frozen=True)
+class Axis:
+    """What lies along a picture. unit: of study.report.facts.shown. reference: where a line is drawn, and its name; band: from, to, its name."""
+
+    title: str
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = "percent"
+    reference: tuple[float, str] | None = None
+    band: tuple[float, float, str] | None = None
+
+
+class Mark(NamedTuple):
+    """A figure where it lies; one without a value is a letter, whose reason stands in the caption. series: real, synthetic, or neither."""
+
+    figure: Figure
+    series: str = ""
+
+
+class Entry(NamedTuple):
+    """A row: its name, and for each axis what is drawn there; a heading of rows below it where there is nothing.
+
+    level: all, site or reader, as in study.result_tables; item: whatever else. said: quiet words below the figure.
+    """
+
+    called: str
+    marks: tuple[tuple[Mark, ...], ...] = ()
+    level: str = "item"
+    said: str = ""
+
+
+def intervals_picture(caption: str, axes: Sequence[Axis], entries: Sequence[Entry]) -> Picture:
+    """Figures with their intervals, a row each, on one axis with the numbers beside it, or on two. Reasons of gaps follow the caption."""
+    places = _PLACES[len(axes)]
+    series = list(dict.fromkeys(mark.series for entry in entries for marks in entry.marks for mark in marks if mark.series))
+    top = max((_TOP if axis.band else 5.5 if axis.reference else 1.0) for axis in axes) + (5 if series else 0)
+    row = max(min(_ROW + (_LANE if len(series) > 1 else 0), _HIGHEST / max(len(entries), 1)), _SMALLEST_ROW)
+    cells, shapes, told, y = Cells(), [*_legend(series, places[0][0])], [], top
+    for number, entry in enumerate(entries):
+        y += _GAP if entry.level == "site" or (number and not entry.marks) else 0
+        indent = 4.0 if entry.level == "reader" else 0.0
+        middle, bold = y + row / 2, entry.level == "all" or not entry.marks
+        if not entry.marks:
+            shapes.append(Box(places[0][0], y, places[-1][1] - places[0][0], row * 0.8, "#ffffff"))  # no line runs through a heading
+        shapes.append(_label(entry.called, indent, middle, WIDTH if not entry.marks else places[0][0] - 3, bold))
+        said = fitting(entry.said, WIDTH - places[0][1] - 3, size=2.4) if row > 0.9 * _ROW else ""
+        for axis, place, marks in zip(axes, places, entry.marks, strict=False):
+            for lane, mark in enumerate(marks):
+                at = middle + (lane - (len(marks) - 1) / 2) * min(_LANE, row / 2.4)
+                shapes += _mark(axis, place, at, mark, entry.level, cells, beside=len(axes) == 1, raised=bool(said))
+                named = ", ".join(filter(None, (entry.called, mark.series, axis.title if len(axes) > 1 else "")))
+                told.append(f"{named}: {_in_words(mark.figure, axis.unit)}")
+        if said:
+            shapes.append(Word(places[0][1] + 3, middle + 2.95, said, 2.4, colour=QUIET))
+        y += row * (1 if entry.marks else 0.8)
+    reasons = "".join(f" {note}." for note in cells.notes)
+    grounds = [shape for axis, place in zip(axes, places, strict=True) for shape in _ground(axis, place, top, y)]
+    return Picture(caption + reasons, "; ".join(told), WIDTH, y + 10, (*grounds, *shapes))
+
+
+def _label(words: str, indent: float, y: float, end: float, bold: bool) -> Word:
+    """In smaller letters before it is cut."""
+    size = next((size for size in (_SIZE, _SMALL, 2.3) if fitting(words, end - indent, bold, size=size) == words), _SMALL)
+    return Word(indent, y + 1.05, fitting(words, end - indent, bold, size=size), size, bold=bold)
+
+
+def _mark(axis: Axis, place: tuple[float, float], y: float, mark: Mark, level: str, cells: Cells, *, beside: bool, raised: bool) -> list[Shape]:
+    """beside: its number stands right of the axis; raised: with words below it."""
+    figure, colour, together = mark.figure, COLOURS.get(mark.series, INK), level in ("all", "site")
+    foot = y + (0.15 if raised else 0.9)  # where letters stand, for them to be level with the marker
     shapes: list[Shape] = []
-    told, y = [], _TOP
-    for group, name, called in groups:
-        verdict = facts.one("verdicts", group=group, name=name)
-        y += _GAP if group == "site" else 0
-        shapes += _interval_row(y + row / 2, called, verdict, group, outcome=row > 0.9 * _ROW)
-        told.append(f"{called}: {_in_words(verdict)}")
-        y += row
-    return Picture(
-        caption="Accuracy with the 90 % interval that the verdict rests on (squares: readers together; dots: single readers). Green: the margin. An "
-        f"interval wholly within it shows equivalence to chance; one that merely crosses 50 % shows nothing.{left_out}",
-        told="; ".join(told),
-        width=WIDTH,
-        height=y + 10,
-        shapes=(*_axis(margin, y), *shapes),
-    )
-
-
-def _axis(margin: float, bottom: float) -> list[Shape]:
-    low, high = _x(0.5 - margin), _x(0.5 + margin)
-    shapes: list[Shape] = [
-        Box(low, _TOP, high - low, bottom - _TOP, BAND),
-        Line(low, _TOP, low, bottom, LINE, 0.25),
-        Line(high, _TOP, high, bottom, LINE, 0.25),
-        Line(_x(0.5), _TOP, _x(0.5), bottom, QUIET, 0.25, dashed=True),
-        Word(_x(0.5), _TOP - 5.2, f"margin: 50 % ± {100 * margin:g}", _SMALL, "middle", colour="#3f6b3f"),
-        Word(_x(0.5), _TOP - 1.6, "chance", _SMALL, "middle", colour=QUIET),
-        Line(_LEFT, bottom, _RIGHT, bottom, INK, 0.25),
-    ]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        shapes += [Line(_x(share), bottom, _x(share), bottom + 1.2, INK, 0.25), Word(_x(share), bottom + 4.4, f"{100 * share:g}", _SMALL, "middle")]
-    shapes.append(Word(_x(0.5), bottom + 8.4, "accuracy, %", _SMALL, "middle"))
+    if beside:
+        words = cells.cell(figure, axis.unit)
+        shapes.append(Word(place[1] + 3, foot, words, 2.4 if mark.series else _SMALL, bold=level == "all", colour=colour))
+    if figure["value"] is None:
+        return shapes or [Word(place[0] + 1, foot, cells.cell(figure), 2.4, colour=colour)]
+    if figure["low"] is not None and figure["high"] is not None:
+        ends = [_x(axis, place, end) for end in (figure["low"], figure["high"])]
+        shapes.append(Line(ends[0], y, ends[1], y, colour, 0.7 if together else 0.45))
+        shapes += [Line(x, y - 0.9, x, y + 0.9, colour, 0.3) for x in ends]
+    elif not beside:
+        letter = cells.letter(figure["reason"] or "no reason given")
+        shapes.append(Word(_x(axis, place, figure["value"]) + 2, foot, f"[{letter}]", 2.4, colour=colour))
+    square = mark.series == "synthetic" if mark.series else together
+    shapes.append(Dot(_x(axis, place, figure["value"]), y, 2.3 if together else 1.8, colour, square=square))
     return shapes
 
 
-def _interval_row(y: float, called: str, verdict: Figure | None, group: str, *, outcome: bool) -> list[Shape]:
-    bold, indent = group == "all", 4.0 if group == "reader" else 0.0
-    foot = y + 1.05  # where letters stand, for them to be level with the marker
-    shapes: list[Shape] = [Word(indent, foot, fitting(called, _LEFT - indent - 3, bold), _SIZE, bold=bold)]
-    if verdict is None or verdict["value"] is None:
-        reason = "no verdict was computed" if verdict is None else f"no figure: {verdict['reason']}"
-        return [*shapes, Word(_LEFT + 1, foot, fitting(reason, WIDTH - _LEFT - 1, size=_SMALL), _SMALL, colour=QUIET)]
-    known = verdict["low"] is not None and verdict["high"] is not None
-    if known:
-        shapes.append(Line(_x(verdict["low"]), y, _x(verdict["high"]), y, INK, 0.7 if group != "reader" else 0.45))
-        shapes += [Line(_x(end), y - 0.9, _x(end), y + 0.9, INK, 0.3) for end in (verdict["low"], verdict["high"])]
-    shapes.append(Dot(_x(verdict["value"]), y, 2.3 if group != "reader" else 1.8, INK, square=group != "reader"))
-    ends = f" ({interval(verdict['low'], verdict['high'], 'percent')})" if known else " (no interval)"
-    shapes.append(Word(_RIGHT + 3, foot - 0.9 * outcome, shown(verdict["value"], "percent") + ends, _SMALL, bold=bold))
-    said = fitting(verdict.get("outcome") or "no verdict", WIDTH - _RIGHT - 3, size=2.4)
-    return [*shapes, Word(_RIGHT + 3, foot + 1.9, said, 2.4, colour=QUIET)] if outcome else shapes
+def _ground(axis: Axis, place: tuple[float, float], top: float, bottom: float) -> list[Shape]:
+    """Band, reference and the axis itself."""
+    shapes: list[Shape] = []
+    if axis.band is not None:
+        low, high = (_x(axis, place, end) for end in axis.band[:2])
+        shapes += [Box(low, top, high - low, bottom - top, BAND), *(Line(x, top, x, bottom, LINE, 0.25) for x in (low, high))]
+        shapes.append(Word((low + high) / 2, top - 5.2, axis.band[2], _SMALL, "middle", colour=GREEN))
+    if axis.reference is not None:
+        x = _x(axis, place, axis.reference[0])
+        shapes += [Line(x, top, x, bottom, QUIET, 0.25, dashed=True), Word(x, top - 1.6, axis.reference[1], _SMALL, "middle", colour=QUIET)]
+    shapes.append(Line(*(place[0], bottom), *(place[1], bottom), INK, 0.25))
+    for number in range(5):
+        value = axis.low + (axis.high - axis.low) * number / 4
+        x = _x(axis, place, value)
+        shapes += [Line(x, bottom, x, bottom + 1.2, INK, 0.25), Word(x, bottom + 4.4, _tick(value, axis.unit), _SMALL, "middle")]
+    shapes.append(Word(sum(place) / 2, bottom + 8.4, fitting(axis.title, place[1] - place[0] + 6, size=_SMALL), _SMALL, "middle"))
+    return shapes
 
 
-def _in_words(verdict: Figure | None) -> str:
-    return "no verdict" if verdict is None else str(verdict.get("sentence") or verdict["reason"])
+def _tick(value: float, unit: str) -> str:
+    value *= 100 if unit in ("percent", "points") else 1
+    return f"{value:g}" if unit not in ("points", "difference") or not value else f"{value:+g}"
 
 
-def _x(share: float) -> float:
-    return _LEFT + (_RIGHT - _LEFT) * share
+def _legend(series: Sequence[str], x: float) -> list[Shape]:
+    shapes: list[Shape] = []
+    for name in series:
+        shapes += [Dot(x + 1, 2.2, 1.8, COLOURS[name], square=name == "synthetic"), Word(x + 3, 3.2, name, _SMALL, colour=COLOURS[name])]
+        x += 16
+    return shapes
+
+
+def _in_words(figure: Figure, unit: str) -> str:
+    """For those who cannot see it."""
+    told = figure.get("sentence")
+    if told or figure["value"] is None:
+        return str(told or f"undefined, because {figure['reason']}")
+    value = shown(figure["value"], unit)
+    if figure["low"] is None or figure["high"] is None:
+        return f"{value}, without an interval: {figure['reason']}"
+    return f"{value} ({shown(figure['low'], unit)} to {shown(figure['high'], unit)})"
+
+
+def _x(axis: Axis, place: tuple[float, float], value: float) -> float:
+    return place[0] + (place[1] - place[0]) * (value - axis.low) / (axis.high - axis.low)
+
+
+def around(middle: float, figures: Sequence[Figure]) -> tuple[float, float]:
+    """Ends of an axis about a value, round numbers, that hold all figures and intervals."""
+    most = max((abs(value - middle) for figure in figures for value in _held(figure)), default=0.0)
+    reach = next((reach for reach in (0.1, 0.2, 0.4, 0.6, 1.0, 2.0) if reach >= most), most)
+    return middle - reach, middle + reach
+
+
+def from_zero(figures: Sequence[Figure]) -> float:
+    """The end of an axis from 0, four times a round number, that holds all figures and intervals."""
+    most = max((value for figure in figures for value in _held(figure)), default=0.0) or 1.0
+    power = 10.0 ** math.floor(math.log10(most / 4))
+    return 4 * next(step * power for step in (1, 2, 2.5, 5, 10) if 4 * step * power >= most)
+
+
+def _held(figure: Figure) -> list[float]:
+    return [figure[name] for name in ("value", "low", "high") if figure[name] is not None]
 
 
 def fitting(words: str, width: float, bold: bool = False, *, size: float = _SIZE) -> str:
@@ -95,6 +185,47 @@ def fitting(words: str, width: float, bold: bool = False, *, size: float = _SIZE
     while words and stringWidth(words + "...", _FONTS[bold], size) > width:
         words = words[:-1]
     return words.rstrip() + "..."
+
+
+# ---- ROC ----
+
+Curve = Sequence[tuple[float, float]]
+
+
+def roc_picture(caption: str, curves: Mapping[str, Curve], everybody: str, sites: Mapping[str, Sequence[str]]) -> Picture:
+    """(1 - specificity, sensitivity) from corner to corner: a panel of all readers with the curve `everybody` in bold, and one for each hospital."""
+    panels: list[tuple[str, Sequence[str]]] = [("All readers", ()), *(sites.items() if len(sites) > 1 else ())]
+    across = max(2, min(len(panels), 3))
+    side, step = (WIDTH - 6) / across - 14, (WIDTH - 6) / across + 2
+    shapes: list[Shape] = []
+    for number, (called, own) in enumerate(panels):
+        x, y = 12 + number % across * step, 9 + number // across * (side + 23)
+        lines = [fitting(line, side, True, size=_SMALL) for line in _wrapped(called, side / 1.25)[:2]]
+        shapes += [*_square(x, y, side), *(Word(x, y - 2 - 3.2 * i, line, _SMALL, bold=True) for i, line in enumerate(reversed(lines)))]
+        for name, curve in sorted(curves.items(), key=lambda item: (item[0] == everybody, item[0] in own)):
+            if name != everybody or not own:
+                shapes += _curve(curve, (x, y, side), bold=name == everybody, quiet=bool(own) and name not in own)
+    told = "; ".join(f"{name}: " + ", ".join(f"{100 * a:.0f} % and {100 * b:.0f} %" for a, b in curve[1:-1]) for name, curve in curves.items())
+    told = f"Share of real and of synthetic strips called synthetic, from the strictest use of the scale to the laxest. {told}"
+    return Picture(caption, told, WIDTH, ((len(panels) - 1) // across + 1) * (side + 23), tuple(shapes))
+
+
+def _square(x: float, y: float, side: float) -> list[Shape]:
+    foot = y + side
+    shapes: list[Shape] = [Box(x, y, side, side, "#ffffff", RULE), Line(x, foot, x + side, y, QUIET, 0.25, dashed=True)]
+    for share in (0, 0.5, 1):
+        at = x + share * side, foot - share * side
+        shapes += [Word(at[0], foot + 4, f"{100 * share:g}", _SMALL, "middle"), Word(x - 1.5, at[1] + 0.9, f"{100 * share:g}", _SMALL, "end")]
+    shapes.append(Word(x, foot + 8, "across: real called synthetic, %", _SMALL))
+    return [*shapes, Word(x, foot + 11.5, "up: synthetic called synthetic, %", _SMALL)]
+
+
+def _curve(curve: Curve, place: tuple[float, float, float], *, bold: bool, quiet: bool) -> list[Shape]:
+    x, y, side = place
+    points = [(x + a * side, y + side - b * side) for a, b in curve]
+    colour, stroke = (COLOURS["real"], 0.7) if bold else (RULE if quiet else INK, 0.3)
+    shapes: list[Shape] = [Line(*one, *two, colour, stroke) for one, two in pairwise(points) if one != two]
+    return [*shapes, *(Dot(*at, 1.8, colour) for at in points[1:-1])] if bold else shapes
 
 
 # ---- flow ----

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
 from storage.export import Provenance, StudyData
 from study.licences import terms
-from study.report import answers, checklists
-from study.report.chart import accuracy_picture
-from study.report.facts import Facts, day
+from study.report import answers, checklists, exhibits
+from study.report.facts import Facts, day, plainly
 from study.report.flow import flow
 from study.report.methods import methods
 from study.report.parts import Listed, Paragraph, Part, Report, Row, Section, Table
-from study.result_tables import POOLED
+from study.report.record import record
 from study.results import DEMO, Results
 
 BANNER = "DEMO: simulated recordings and readers. Nothing here says anything about ECGs or readers."
@@ -25,13 +22,14 @@ def report_of(data: StudyData, origin: Provenance, found: Results) -> Report:
     """Readers are in it by code alone; it depends on the study and the version of the software, and on nothing else."""
     facts = Facts(data, origin, found)
     demo = [Paragraph(DEMO, kind="demo")] if found.demo else []
-    opening: tuple[Part, ...] = (*demo, *_verdict(facts), accuracy_picture(facts))
+    opening: tuple[Part, ...] = (*demo, *_verdict(facts))
     sections = (
         methods(facts),
         flow(facts),
         *answers.sections(facts),
         Section(LEFT_OUT, (Listed(tuple(found.notes)),)),
         Section("How each figure was computed", (_formulas(facts),)),
+        record(facts),
         *checklists.sections(facts),
         Section("Where everything came from", (_origins(facts),)),
     )
@@ -46,11 +44,10 @@ def report_of(data: StudyData, origin: Provenance, found: Results) -> Report:
 
 
 def _verdict(facts: Facts) -> list[Part]:
-    """Its first sentence, and what follows from it in smaller letters."""
-    verdict = facts.one("verdicts", group="all", name="all")
-    told = "No verdict was computed." if verdict is None else str(verdict["sentence"] or f"No verdict: {verdict['reason']}.")
-    first, stop, more = told.partition(". ")
-    return [Paragraph(first + stop.strip(), kind="verdict"), *([Paragraph(more)] if more else [])]
+    """Its first sentence, what follows from it in smaller letters, and the picture."""
+    first, more = exhibits.verdict(facts)
+    seen = exhibits.accuracy(facts)
+    return [Paragraph(first, kind="verdict"), *([Paragraph(more)] if more else []), seen.picture or Paragraph(seen.instead)]
 
 
 def _formulas(facts: Facts) -> Table:
@@ -59,7 +56,7 @@ def _formulas(facts: Facts) -> Table:
     for name, table in vars(facts.found).items():
         if isinstance(table, pd.DataFrame) and {"figure", "method"} <= set(table.columns):
             methods: dict[str, list[str]] = {}
-            for figure, method in dict.fromkeys(zip(table["figure"].astype(str), map(_plainly, table["method"].astype(str)), strict=True)):
+            for figure, method in dict.fromkeys(zip(table["figure"].astype(str), map(plainly, table["method"].astype(str)), strict=True)):
                 known = methods.setdefault(figure.split(":")[0], [])
                 known += [method] if method and method not in known else []
             alike: dict[str, list[str]] = {}
@@ -72,11 +69,6 @@ def _formulas(facts: Facts) -> Table:
     return Table("Formulas and intervals, as in the tables of the bundle", ("Table", "Figures", "Method"), tuple(rows), (12, 24, 72), notes)
 
 
-def _plainly(method: str) -> str:
-    """Without what holds for one figure alone: how many bootstrap samples were undefined, that readings were pooled."""
-    return re.sub(r" \(\d+ of \d+ samples[^)]*\)", "", method.replace(POOLED, ""))
-
-
 def _origins(facts: Facts) -> Table:
     study = facts.data.study
     checkpoints = sorted({row.checkpoint for row in facts.origin.drawings})
@@ -84,6 +76,7 @@ def _origins(facts: Facts) -> Table:
     rows = [
         ("Software", f"blindstrip {facts.version}"),
         ("Protocol hash", facts.found.protocol_hash),
+        ("Snapshot", facts.found.snapshot or "none: unblinded before there were snapshots"),
         ("Seed of the study", str(study.seed)),
         *((f"Seeds of round {opened.number}", _seeds(opened.plan)) for opened in facts.data.rounds),
         *((f"Checkpoint {number}", checkpoint) for number, checkpoint in enumerate(checkpoints, start=1)),

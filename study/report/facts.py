@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pandas as pd
 from storage.export import Provenance, StudyData
 from study.judgements import judgement_table, reader_codes
 from study.protocol import SCALE
+from study.result_tables import POOLED
 from study.results import Results, records
 
 ARMS = ("real", "synthetic")
@@ -26,8 +28,68 @@ NOT_THERE = "this version of blindstrip does not compute it"
 Figure = dict[str, Any]
 
 
+class Lookup:
+    """A study's results, figure by figure."""
+
+    found: Results
+
+    @cached_property
+    def sites(self) -> dict[str, list[str]]:
+        """Hospital -> its readers' codes, both in their order."""
+        of: dict[str, list[str]] = defaultdict(list)
+        for code, site in zip(self.found.readers["reader"], self.found.readers["site"], strict=True):
+            of[site].append(code)
+        return {site: sorted(of[site]) for site in sorted(of)}
+
+    def groups(self, *, readers: bool = True) -> list[tuple[str, str, str]]:
+        """(group, name, how it is called): all, then each hospital with its readers below."""
+        there = [("all", "all", "All readers")]
+        for site, codes in self.sites.items():
+            there.append(("site", site, site))
+            there += [("reader", code, code) for code in codes] if readers else []
+        return there
+
+    def rows(self, table: str, **wanted: Any) -> list[Figure]:
+        """The rows of a table of results whose columns are as wanted; of what is not asked for, those of everything. Empty where there is none."""
+        columns, by_name = self._tables.get(table, (frozenset(), {}))
+        if not set(wanted) <= columns:
+            return []
+        of = {name: whole for name, whole in _WHOLE.items() if name in columns} | wanted
+        return [row for row in by_name.get(wanted.get("name"), []) if all(row[name] == value for name, value in of.items())]
+
+    def one(self, table: str, **wanted: Any) -> Figure | None:
+        """The first of `rows`."""
+        return next(iter(self.rows(table, **wanted)), None)
+
+    def rate(self, group: str, name: str, figure: str, **wanted: str) -> Figure | None:
+        """Of several readers the figure that knows that they saw the same strips, where there is one; of a single reader the plain one."""
+        several = (group == "all" and len(self.found.readers) > 1) or (group == "site" and len(self.sites[name]) > 1)
+        clustered = self.one("realism", group=group, name=name, figure=f"{figure} (clustered)", **wanted) if several else None
+        return clustered or self.one("realism", group=group, name=name, figure=figure, **wanted)
+
+    @cached_property
+    def _tables(self) -> dict[str, tuple[frozenset[str], dict[Any, list[Figure]]]]:
+        found = {name: value for name, value in vars(self.found).items() if isinstance(value, pd.DataFrame)}
+        tables = {}
+        for name, table in found.items():
+            by_name: dict[Any, list[Figure]] = defaultdict(list)
+            for row in records(table):
+                by_name[None].append(row)
+                if "name" in row:
+                    by_name[row["name"]].append(row)
+            tables[name] = (frozenset(map(str, table.columns)), dict(by_name))
+        return tables
+
+
 @dataclass(frozen=True)
-class Facts:
+class Found(Lookup):
+    """Results alone: all that pictures need."""
+
+    found: Results
+
+
+@dataclass(frozen=True)
+class Facts(Lookup):
     """A study as its report sees it."""
 
     data: StudyData
@@ -52,50 +114,9 @@ class Facts:
     def codes(self) -> dict[int, str]:
         return reader_codes(self.data)
 
-    @cached_property
-    def sites(self) -> dict[str, list[str]]:
-        """Hospital -> its readers' codes, both in their order."""
-        of: dict[str, list[str]] = defaultdict(list)
-        for reader in self.data.readers:
-            of[reader.site].append(self.codes[reader.id])
-        return {site: sorted(of[site]) for site in sorted(of)}
-
     @property
     def version(self) -> str:
         return version("blindstrip")
-
-    def groups(self, *, readers: bool = True) -> list[tuple[str, str, str]]:
-        """(group, name, how it is called): all, then each hospital with its readers below."""
-        there = [("all", "all", "All readers")]
-        for site, codes in self.sites.items():
-            there.append(("site", site, site))
-            there += [("reader", code, code) for code in codes] if readers else []
-        return there
-
-    def rows(self, table: str, **wanted: Any) -> list[Figure]:
-        """The rows of a table of results whose columns are as wanted; of what is not asked for, those of everything. Empty where there is none."""
-        columns, by_name = self._tables.get(table, (frozenset(), {}))
-        if not set(wanted) <= columns:
-            return []
-        of = {name: whole for name, whole in _WHOLE.items() if name in columns} | wanted
-        return [row for row in by_name.get(wanted.get("name"), []) if all(row[name] == value for name, value in of.items())]
-
-    def one(self, table: str, **wanted: Any) -> Figure | None:
-        """The first of `rows`."""
-        return next(iter(self.rows(table, **wanted)), None)
-
-    @cached_property
-    def _tables(self) -> dict[str, tuple[frozenset[str], dict[Any, list[Figure]]]]:
-        found = {name: value for name, value in vars(self.found).items() if isinstance(value, pd.DataFrame)}
-        tables = {}
-        for name, table in found.items():
-            by_name: dict[Any, list[Figure]] = defaultdict(list)
-            for row in records(table):
-                by_name[None].append(row)
-                if "name" in row:
-                    by_name[row["name"]].append(row)
-            tables[name] = (frozenset(map(str, table.columns)), dict(by_name))
-        return tables
 
 
 class Cells:
@@ -105,7 +126,7 @@ class Cells:
         self._reasons: dict[str, str] = {}
 
     def cell(self, figure: Figure | None, unit: str = "number") -> str:
-        """unit: percent, points (a difference of proportions), number, or seconds."""
+        """unit: percent, points (a difference of proportions), probability, number, difference (of numbers), or seconds."""
         if figure is None:
             return f"– [{self.letter(NOT_THERE)}]"
         if figure["value"] is None:
@@ -131,7 +152,11 @@ def shown(value: float, unit: str) -> str:
     if unit == "percent":
         return f"{100 * value:.1f} %"
     if unit == "points":
-        return f"{100 * value:+.1f}"
+        return f"{100 * value:+.1f}".replace("-0.0", "+0.0")
+    if unit == "difference":
+        return f"{value:+.2f}".replace("-0.00", "+0.00")
+    if unit == "probability":
+        return f"{value:.3f}" if value >= 0.001 else "< 0.001"
     return f"{value:.0f} s" if unit == "seconds" else f"{value:.2f}".replace("-0.00", "0.00")
 
 
@@ -148,6 +173,11 @@ def counted(number: int, one: str, more: str | None = None) -> str:
 def listed(words: Sequence[str]) -> str:
     """a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def plainly(method: str) -> str:
+    """Without what holds for one figure alone: how many bootstrap samples were undefined, that readings were pooled."""
+    return re.sub(r" \(\d+ of \d+ samples[^)]*\)", "", method.replace(POOLED, ""))
 
 
 def day(at: datetime) -> str:

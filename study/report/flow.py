@@ -65,11 +65,16 @@ def _left(facts: Facts) -> list[tuple[str, int, str]]:
         rows.append(("cases of practice", facts.origin.practice.cases, "answers were told; no answer to them is analysed"))
     reasons = Counter(row.reason for row in facts.origin.rejections)
     rows += [("rejected sample" if number == 1 else "rejected samples", number, reason) for reason, number in reasons.most_common()]
-    asked = [entry for entry in facts.origin.audit if entry.action == "unblinding asked" and entry.subject == f"study {facts.data.study.id}"]
-    if asked and asked[-1].detail.get("reason"):
-        detail = asked[-1].detail
-        rows.append(("judgements not made", detail["total"] - detail["done"], f"the study was ended early; reason given: {detail['reason']}"))
+    rows += [(f"judgements of round {number} not made", missing, why) for number, missing, why in _unread(facts) if missing]
     return rows
+
+
+def _unread(facts: Facts) -> list[tuple[int, int, str]]:
+    """Round, judgements that were asked for and not made, why."""
+    reasons = {row.round_id: f"the round was closed by hand; reason given: {row.reason}" for row in facts.data.closings}
+    given = Counter(row.round_id for row in facts.data.placements)
+    made = Counter(row.round_id for row in facts.data.judgements if row.revision == 1)
+    return [(one.number, given[one.id] - made[one.id], reasons.get(one.id, "the study was ended early")) for one in facts.data.rounds]
 
 
 def crossed(facts: Facts) -> Table:

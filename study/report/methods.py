@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from generator.strip import BAND_HZ, MICROVOLTS_PER_COUNT, RATE, SECONDS
+from study.leak_gate import REFUSED_BY_THE_GATE
 from study.licences import LICENCES
 from study.protocol import MORPHOLOGY_ITEMS, PURPOSE_BLIND, QUALITY_ANSWERS, REALISM_FIRST
 from study.report.facts import ARMS, SIMULATOR, Facts, counted, day, listed, minute, scale_in_words, shown
 from study.report.parts import Paragraph, Part, Row, Section, Table
-from study.studies import REFUSED_BY_THE_GATE
 
 RECORDED = "recorded from patients"
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from study.ecg_paper import FONT
-from study.report.parts import Box, Dot, Line, Listed, Paragraph, Part, Picture, Report, Row, Section, Shape, Table, kept_together
+from study.report.parts import Listed, Paragraph, Part, Picture, Report, Row, Section, Table, kept_together
+from study.report.svg import svg
 
+_PAPER = """@page { size: A4; margin: 17mm 15mm 16mm; @top-left { content: BANNER; color: #8a4b00; font: bold 8pt Arial, Helvetica, sans-serif; }
+  @bottom-left { content: FOOT; color: #5a5a5a; font: 7.5pt Arial, Helvetica, sans-serif; }
+  @bottom-right { content: counter(page) " / " counter(pages); color: #5a5a5a; font: 7.5pt Arial, Helvetica, sans-serif; } }
+"""
 _STYLE = """
 :root { color-scheme: light; --ink: #141414; --quiet: #5a5a5a; --rule: #d8d8d8; --demo: #8a4b00; }
 body { margin: 0 auto; padding: 8mm 8mm 14mm; max-width: 186mm; color: var(--ink); background: #fff; font: 14px/1.5 Arial, Helvetica, sans-serif; }
@@ -32,9 +36,6 @@ ul { margin: 0; padding-left: 5mm; max-width: 170mm; } li { margin-bottom: 1.2mm
 nav { margin: 4mm 0; font-size: 12.5px; } nav a { color: inherit; } nav li { display: inline; } nav li + li::before { content: " · "; }
 nav ul { padding: 0; list-style: none; max-width: none; }
 footer { margin-top: 12mm; color: var(--quiet); font-size: 11.5px; overflow-wrap: anywhere; }
-@page { size: A4; margin: 17mm 15mm 16mm; @top-left { content: BANNER; color: #8a4b00; font: bold 8pt Arial, Helvetica, sans-serif; }
-  @bottom-left { content: FOOT; color: #5a5a5a; font: 7.5pt Arial, Helvetica, sans-serif; }
-  @bottom-right { content: counter(page) " / " counter(pages); color: #5a5a5a; font: 7.5pt Arial, Helvetica, sans-serif; } }
 @media print { body { padding: 0; max-width: none; font-size: 10pt; } p, ul { max-width: none; } table { min-width: 0; font-size: 8pt; }
   thead th, tfoot td { font-size: 7.5pt; } .note, figcaption { font-size: 8.5pt; } caption { font-size: 9.5pt; } .verdict { font-size: 13pt; }
   h2 { font-size: 13pt; break-after: avoid; } tr, .verdict, .demo { break-inside: avoid; } caption { break-after: avoid; }
@@ -42,12 +43,11 @@ footer { margin-top: 12mm; color: var(--quiet); font-size: 11.5px; overflow-wrap
   .scroll { overflow: visible; } table.short { break-inside: avoid; } nav, footer { display: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
-_ANCHORS = {"start": "", "middle": ' text-anchor="middle"', "end": ' text-anchor="end"'}
 
 
 def page(report: Report) -> str:
     """A self-contained HTML document. All text is escaped; the same report gives the same bytes."""
-    style = _STYLE.replace("BANNER", _css(report.banner)).replace("FOOT", _css(report.foot))
+    style = _STYLE + paper(report.banner, report.foot)
     contents = "".join(f"<li><a href='#s{number}'>{escape(one.heading)}</a></li>" for number, one in enumerate(report.sections, start=1))
     sections = "".join(_section(number, one) for number, one in enumerate(report.sections, start=1))
     return (
@@ -57,6 +57,25 @@ def page(report: Report) -> str:
         f"<title>{escape(report.title)}</title><style>{style}</style></head><body><main><h1>{escape(report.title)}</h1>"
         f"<p class=subtitle>{escape(report.subtitle)}</p>{''.join(map(_part, report.opening))}"
         f"<nav aria-label=Contents><ul>{contents}</ul></nav>{sections}</main><footer>{escape(report.foot)}</footer></body></html>\n"
+    )
+
+
+def paper(banner: str, foot: str) -> str:
+    """CSS for A4 with banner, foot and number on each page."""
+    return _PAPER.replace("BANNER", _css(banner)).replace("FOOT", _css(foot))
+
+
+def table(part: Table) -> str:
+    """HTML; all text is escaped."""
+    whole = sum(part.widths)
+    columns = "".join(f"<col style='width:{100 * width / whole:.2f}%'>" for width in part.widths)
+    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in part.head)
+    foot = "".join(f"<tr><td colspan={len(part.head)}>{_text(note)}</td></tr>" for note in part.notes)
+    return (
+        f"<div class=scroll tabindex=0 role=region aria-label='{escape(part.title)}'>"
+        f"<table{' class=short' if len(part.rows) <= 12 else ''}><caption>{escape(part.title)}</caption>"
+        f"<colgroup>{columns}</colgroup><thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, part.rows, part.again))}</tbody>"
+        f"{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
     )
 
 
@@ -70,20 +89,7 @@ def _part(part: Part) -> str:
         return f"<p{'' if part.kind == 'plain' else f' class={part.kind}'}>{lead}{_text(part.text)}</p>"
     if isinstance(part, Listed):
         return f"<ul>{''.join(f'<li>{_text(item)}</li>' for item in part.items)}</ul>"
-    return _table(part) if isinstance(part, Table) else _picture(part)
-
-
-def _table(table: Table) -> str:
-    whole = sum(table.widths)
-    columns = "".join(f"<col style='width:{100 * width / whole:.2f}%'>" for width in table.widths)
-    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in table.head)
-    foot = "".join(f"<tr><td colspan={len(table.head)}>{_text(note)}</td></tr>" for note in table.notes)
-    return (
-        f"<div class=scroll tabindex=0 role=region aria-label='{escape(table.title)}'>"
-        f"<table{' class=short' if len(table.rows) <= 12 else ''}><caption>{escape(table.title)}</caption>"
-        f"<colgroup>{columns}</colgroup><thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, table.rows, table.again))}</tbody>"
-        f"{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
-    )
+    return table(part) if isinstance(part, Table) else _picture(part)
 
 
 def _row(row: Row, again: bool) -> str:
@@ -93,29 +99,7 @@ def _row(row: Row, again: bool) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    return (
-        f'<figure><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {picture.width:g} {picture.height:g}" role="img" font-family="{FONT}">'
-        f"<title>{escape(picture.told)}</title>{''.join(map(_shape, picture.shapes))}</svg>"
-        f"<figcaption>{_text(picture.caption)}</figcaption></figure>"
-    )
-
-
-def _shape(shape: Shape) -> str:
-    if isinstance(shape, Line):
-        dashes = ' stroke-dasharray="1 0.8"' if shape.dashed else ""
-        ends = f'x1="{shape.x1:.2f}" y1="{shape.y1:.2f}" x2="{shape.x2:.2f}" y2="{shape.y2:.2f}"'
-        return f'<line {ends} stroke="{shape.colour}" stroke-width="{shape.stroke:g}"{dashes}/>'
-    if isinstance(shape, Box):
-        border = f' stroke="{shape.line}" stroke-width="0.25"' if shape.line else ""
-        return f'<rect x="{shape.x:.2f}" y="{shape.y:.2f}" width="{shape.width:.2f}" height="{shape.height:.2f}" fill="{shape.fill}"{border}/>'
-    if isinstance(shape, Dot):
-        half = shape.size / 2
-        if shape.square:
-            return f'<rect x="{shape.x - half:.2f}" y="{shape.y - half:.2f}" width="{shape.size:g}" height="{shape.size:g}" fill="{shape.colour}"/>'
-        return f'<circle cx="{shape.x:.2f}" cy="{shape.y:.2f}" r="{half:g}" fill="{shape.colour}"/>'
-    weight = ' font-weight="bold"' if shape.bold else ""
-    place = f'x="{shape.x:.2f}" y="{shape.y:.2f}" font-size="{shape.size:g}"'
-    return f'<text {place}{_ANCHORS[shape.anchor]}{weight} fill="{shape.colour}">{escape(shape.text)}</text>'
+    return f"<figure>{svg(picture)}<figcaption>{_text(picture.caption)}</figcaption></figure>"
 
 
 def _text(words: str) -> str:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def measure(*, cases: int, readers: int) -> dict[str, Any]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         db = Database(server.database)
         try:
-            who = _round(db, 2 * cases + 2, 1 + readers)
+            who = demo_round(db, 2 * cases + 2, 1 + readers)
             reader, token = who[0]
             desk = at_the_desk(server, browser, token)
             plain = browser.new_page()
@@ -94,24 +94,24 @@ def measure(*, cases: int, readers: int) -> dict[str, Any]:
             with _at_work(server.url, db, who[1:]) as answered:
                 time.sleep(THINKING[1] if readers else 0)  # until all are in their stride
                 beside = [_next_strip(desk, position) for position in range(cases + 1, 2 * cases + 1)] if readers else []
-            arms = _arms(db, reader)
+            arms = arms_that_came(db, reader)
         finally:
             browser.close()
             bare.stop()
             server.stop()
             db.close()
-    found = {"bare page": _summary(lines), "reading page": _summary(alone)}
-    by_arm = {arm: _summary([ms for ms, one in zip(alone + beside, arms, strict=False) if one == arm]) for arm in ("real", "synthetic")}
+    found = {"bare page": summary(lines), "reading page": summary(alone)}
+    by_arm = {arm: summary([ms for ms, one in zip(alone + beside, arms, strict=False) if one == arm]) for arm in ("real", "synthetic")}
     return {
         "clicks": cases,
-        "milliseconds": found | ({f"beside {readers} readers": _summary(beside)} if readers else {}),
+        "milliseconds": found | ({f"beside {readers} readers": summary(beside)} if readers else {}),
         "by arm, all of the reading page": by_arm,
         "median of the reading page / bare page": round(found["reading page"]["median"] / found["bare page"]["median"], 2),
         **({"answers of the readers beside": len(answered)} if readers else {}),
     }
 
 
-def _summary(ms: list[float]) -> dict[str, float]:
+def summary(ms: list[float]) -> dict[str, float]:
     ordered = sorted(ms)
     return {"median": round(statistics.median(ordered), 1), "95th percentile": round(ordered[max(0, -(-95 * len(ordered) // 100) - 1)], 1)}
 
@@ -163,8 +163,8 @@ def _wait_for(page: Page, url: str) -> None:
     raise RuntimeError("The bare page did not start.")
 
 
-def _round(db: Database, cases: int, readers: int) -> list[tuple[Person, str]]:
-    """A demo study with a round for all readers, half of it drawn by the network; each reader with their sign-in."""
+def demo_round(db: Database, cases: int, readers: int, draw: Callable[[str, int], Sequence[Any]] | None = None) -> list[tuple[Person, str]]:
+    """A demo study with a round for all readers, half of it drawn (draw(rhythm, number); None: by the network); each reader with their sign-in."""
     with db.write() as session:
         people.add_demo_person(session, "cora", "Cora Weiss", Role.COORDINATOR, "Northgate")
         for number in range(readers):
@@ -178,7 +178,7 @@ def _round(db: Database, cases: int, readers: int) -> list[tuple[Person, str]]:
     coordinator = people.person_by_username(db, "cora")
     assert coordinator is not None
     study_id = create_study(db, coordinator, "How fast", Protocol(), [person.id for person, _ in found])
-    drawn = [counts for rhythm in RHYTHMS for counts in _drawn(rhythm, -(-cases // 4))]
+    drawn = [counts for rhythm in RHYTHMS for counts in (draw or _drawn)(rhythm, -(-cases // 4))]
     with db.write() as session:
         ids = [
             strips.add_drawing(session, strips.NewDrawing(to_bytes(counts), "AF", "c" * 64, "s", 8, 1.0, 1, i, "cpu", "round"))
@@ -200,7 +200,8 @@ def _drawn(rhythm: str, number: int) -> list[Any]:
     return [one.counts for one in made if one.counts is not None][:number]
 
 
-def _arms(db: Database, reader: Person) -> list[str]:
+def arms_that_came(db: Database, reader: Person) -> list[str]:
+    """The arm of what each click brought: the strip of the next position."""
     with db.read() as session:
         rows = session.scalars(
             select(Truth.arm)
@@ -209,7 +210,7 @@ def _arms(db: Database, reader: Person) -> list[str]:
             .where(Placement.reader_id == reader.id)
             .order_by(Placement.position)
         )
-        return list(rows)[1:]  # what a click brings is the strip of the next position
+        return list(rows)[1:]
 
 
 @contextmanager

@@ -33,16 +33,17 @@ class Server:
     database: str
     log: Path
     process: subprocess.Popen[bytes]
-    elsewhere: list[str] = field(default_factory=list)  # what its pages asked of other hosts
+    elsewhere: list[str] = field(default_factory=list)  # what its pages asked of other hosts, or tried against the content policy
 
     def watch(self, context: BrowserContext) -> None:
-        """Keeps every request of a browser that leaves this server."""
+        """Keeps every request of a browser that leaves this server, and what the browser itself refused to do."""
 
         def look(url: str) -> None:
             if url.partition("://")[2].partition("/")[0] != urlparse(self.url).netloc and not url.startswith(("data:", "blob:")):
                 self.elsewhere.append(url)
 
         context.on("request", lambda request: look(request.url))
+        context.on("console", lambda said: self.elsewhere.append(said.text) if "Content Security Policy" in said.text else None)
         context.on("page", lambda page: page.on("websocket", lambda socket: look(socket.url)))
 
     def open(self, chrome: Browser, path: str = "/") -> Page:

@@ -1,4 +1,4 @@
-"""The pictures of the reading page in docs/images: `python -m tests.browser.screenshots`. Every strip in them is drawn by the shipped checkpoint."""
+"""The pictures in docs/images: `python -m tests.browser.screenshots`. Every strip in them is drawn by the shipped checkpoint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from generator.request import DrawRequest
 from generator.sssd import draw as sssd
 from generator.strip import Counts
 from storage.database import Database
+from study import cli, people
 from study.ecg_paper import Sheet
 from tests import world
 from tests.browser.conftest import _FLAGS as FLAGS
-from tests.browser.driving import ROOT, at_the_desk, on_desk, press, start_server
+from tests.browser.driving import ROOT, at_the_desk, on_desk, press, settled, start_server
 from tests.browser.test_desk_paper import CSS_PIXELS_PER_MM
 from tests.conftest import chromium
 
@@ -22,7 +23,8 @@ IMAGES = ROOT / "docs" / "images"
 SHEET = Sheet()
 
 
-def main() -> None:
+def reading() -> None:
+    """The reading page, at a desk and on a tablet."""
     checkpoint = sssd.load(device="cpu")
     made = {rhythm: sssd.draw(DrawRequest(rhythm=rhythm, n=6, seed=20), checkpoint=checkpoint) for rhythm in ("NSR", "AF")}
     drawn = {rhythm: [one.counts for one in of if one.counts is not None] for rhythm, of in made.items()}
@@ -47,6 +49,25 @@ def main() -> None:
             page = at_the_desk(server, browser, token, viewport={"width": 834, "height": 1194}, theme="dark", touch=True)
             on_desk(page, "1-1")
             page.screenshot(path=IMAGES / "reading-tablet.png")
+            page.context.close()
+        finally:
+            browser.close()
+            server.stop()
+            db.close()
+
+
+def results() -> None:
+    """The results of the demo's finished study."""
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        assert cli.main(["demo", "--db", f"sqlite:///{Path(name) / 'study.db'}"]) == 0
+        server = start_server(Path(name))
+        db = Database(server.database)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            page = at_the_desk(server, browser, people.sign_in_demo(db, "demo-cora"), viewport={"width": 1240, "height": 1180}, path="/findings")
+            page.get_by_role("heading", name="All tables").wait_for(timeout=120_000)
+            settled(page)
+            page.screenshot(path=IMAGES / "results.png")
         finally:
             browser.close()
             server.stop()
@@ -65,4 +86,5 @@ def _measure(page: Page) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reading()
+    results()

@@ -166,6 +166,7 @@ def unblind(server: Server, chrome: Browser, admin: Page) -> None:
     assert admin.get_by_text("Sensitivity").count() == 0  # nothing of accuracy before unblinding
     screen(admin, "Studies")
     admin.get_by_role("button", name="Open", exact=True).click()
+    admin.get_by_role("textbox", name="Reason", exact=True).fill("Every reader has read and signed.")
     admin.get_by_role("button", name="Ask for unblinding").click()
     expect(admin.get_by_text("Another person has to confirm it.")).to_be_visible()
     cora = sign_in(server, chrome, "cora", PASSWORD)

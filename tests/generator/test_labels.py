@@ -27,6 +27,9 @@ from generator.recordings.labels import rhythm_from_report, rhythm_from_scp_code
         ("", None),
         ("{'SR': 0.0", None),
         ("__import__('os')", None),
+        ("{{}: 1}", None),
+        ("{" * 5000, None),
+        ("{'SR': 0.0, 'NORM': " + "9" * 20_000 + "}", None),
     ],
 )
 def test_ptbxl(scp_codes: str, rhythm: str | None) -> None:

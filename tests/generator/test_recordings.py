@@ -91,6 +91,44 @@ def test_all_but_few_of_a_sample_of_ptbxl_are_readable(shared: Path) -> None:
     assert not [str(result) for result in results if isinstance(result, Refused)]
 
 
+def test_a_record_that_a_table_names_again_is_read_once(tmp_path: Path) -> None:
+    table = tmp_path / "ptbxl_database.csv"
+    rows = ["ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr", *["1,2,3,0,SR;NORM,1,a/r"] * 3, "1,2,3,0,SR;NORM,1,a/s"]
+    table.write_text("\n".join(rows))
+    listing = find(tmp_path)
+    assert ([one.record for one in listing.candidates], listing.left_out) == (["r", "s"], {"in the table once more": 2})
+    table.write_text("\n".join([*rows, "1,2,3,0,AFIB,1,a/r"]))
+    with pytest.raises(GeneratorError, match="both NSR and AF"):
+        find(tmp_path)
+
+
+def test_of_many_reasons_the_common_ones_are_told(tmp_path: Path) -> None:
+    rows = ["record,rhythm", *["a,SVT"] * 2, *(f"a,rhythm {number}" for number in range(200))]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    left_out = find(tmp_path).left_out
+    assert (len(left_out), left_out.total(), left_out["rhythm 'SVT' is neither NSR nor AF"]) == (51, 202, 2)
+
+
+@pytest.mark.parametrize("record", ["a\0b", "x" * 5000, "/".join("x" * 200 for _ in range(40)), "../../etc/passwd", "/etc/passwd", "."])
+def test_a_record_that_is_no_path_in_the_folder_is_refused(tmp_path: Path, record: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"record,rhythm\n{record},NSR\n")
+    with pytest.raises(GeneratorError, match=r"outside|is no path"):
+        find(tmp_path)
+
+
+@pytest.mark.parametrize("age", ["inf", "-inf", "-nan", "1e999", "old"])
+def test_a_number_that_is_none_is_refused(tmp_path: Path, age: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"record,rhythm,fold\na,NSR,{age}\n")
+    with pytest.raises(GeneratorError, match="no number"):
+        find(tmp_path)
+
+
+def test_a_manifest_of_brackets_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 200_000)
+    with pytest.raises(GeneratorError, match="no readable manifest"):
+        find(tmp_path)
+
+
 def test_ptbxl_table_that_leads_outside_is_refused(tmp_path: Path) -> None:
     table = tmp_path / "ptbxl_database.csv"
     table.write_text("ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr\n1,2,3,0,SR;NORM,1,../../etc/passwd\n")

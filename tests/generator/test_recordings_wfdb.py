@@ -57,7 +57,7 @@ def test_a_signal_that_is_no_lead_may_have_any_unit(tmp_path: Path) -> None:
     assert read_leads(record).names == list(LEADS)
 
 
-@pytest.mark.parametrize("gain", ["", "0", "0(0)/mV", "0.0/mV"])
+@pytest.mark.parametrize("gain", ["", "0", "0(0)/mV", "0.0/mV", "..", "2..0(0)/mV"])
 def test_without_a_gain_the_amplitude_is_unknown(tmp_path: Path, gain: str) -> None:
     record = write_record(tmp_path, "r", signals(1))
     edit_header(record, " 200.0(0)/mV 16 0", f" {gain} 16 0" if gain else "")
@@ -101,6 +101,10 @@ def test_a_truncated_flac_is_refused(shared: Path, tmp_path: Path) -> None:
         ("r 12 100 1000", "r/3 12 100 1000"),
         ("r 12 100 1000", "completely different"),
         ("r.dat 16 ", "../r.dat 16 "),
+        ("r.dat 16 ", "/dev/zero 16 "),
+        ("r.dat 16 ", "x::http://127.0.0.1/r.dat 16 "),
+        ("r 12 100 1000", "r 12 100 " + "9" * 5000),
+        ("r 12 100 1000", "r 12 100 1000\n" + "#" * 70_000),
         ("r.dat 16 ", "r.dat 99 "),
         ("r.dat 16 ", "r.dat 16x99999999 "),
         (" V2\n", " V1\n"),

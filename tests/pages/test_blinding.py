@@ -1,230 +1,36 @@
-"""Blinding, over the wire. A reader reads a round of real recordings and drawn strips; everything the server sends for each case is kept, and
-nothing in it but the samples may tell the arms apart, or a case from its repeat."""
+"""Blinding, over the wire. A reader goes through practice and a round of real recordings and drawn strips; everything the server sends for each case
+is kept, and nothing in it but the samples may tell the arms apart, or a case from its repeat."""
 
 from __future__ import annotations
 
 import base64
 import copy
-import re
-import shutil
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
-from sqlalchemy import select
+from websockets.sync.client import connect
 
-from generator.recordings import find
-from generator.request import DrawRequest
-from generator.simulate import stand_in
-from generator.sssd import draw as sssd
-from generator.strip import to_bytes
 from pages.access import COOKIE
 from pages.desk import script
-from storage import strips
-from storage.database import Database
-from storage.tables import Drawing, Placement, ReadingCase, Recording, Round, Strip, Truth
-from study import people
-from study.intake import import_recordings
-from study.people import Person
-from study.protocol import Protocol
-from study.roles import Role
-from study.rounds import RoundPlan, open_round
-from study.studies import create_study
-from tests.browser.driving import Server, start_server
-from tests.conftest import ROOT
-from tests.pages.wire import Place, decoded, differences, leaves, told
-from tests.study.hospital import open_gate
-from tests.websocket_client import Tab, browser, post_form
-from tests.world import GOOD_ANSWER
+from tests.pages.blind_round import PLAN, Case, Reading, Sent, blind_round
+from tests.pages.wire import data, differences, element, leaves, told
 
 pytestmark = pytest.mark.xdist_group("blinding")  # one round for the file
-
-PASSWORD = "read with calm eyes"
-PLAN = RoundPlan(cases=14, repeat_share=1 / 7, seed=1_618_033_988, steps=8)  # 6 real, 6 synthetic, 2 repeats
-PTBXL = ROOT.parent / "shared" / "data" / "ptbxl"
-Sent = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a reader's browser got for one case."""
-
-    place: Place
-    arm: str
-    role: str
-    entered: Sent  # on coming back to the round: a new connection
-    followed: Sent | None  # on submitting the case before; None for the first
-    http: Sent  # the pages a browser asks for on the way
-    pdf: Sent  # the case on paper
-
-
-@dataclass(frozen=True)
-class Reading:
-    cases: list[Case]
-    secrets: dict[str, str]  # what it is -> the word or number that must not leave the server
-    real: bool  # recordings from patients, not stand-ins
-
-    def of(self, arm: str) -> list[Case]:
-        return [case for case in self.cases if case.arm == arm]
-
-
-# ---- the round ----
+DEMO = {"the word arm", "the word real", "the word simulated"}  # what every screen of a demo says of itself
+WAYS = ("entered", "followed", "http", "pdf", "refused", "again", "revised")
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reading]:
-    folder = tmp_path_factory.mktemp("blinding")
-    db = Database(f"sqlite:///{folder / 'study.db'}")
-    db.migrate()
-    real = PTBXL.is_dir()
-    reader, coordinator = _people(db, demo=not real)
-    if real:
-        import_recordings(db, None, _some_recordings(folder / "north-ecgs"))
-    else:
-        _add_stand_ins(db)
-    study_id = create_study(db, coordinator, "Can they be told apart?", Protocol(min_repeat_distance=4), [reader.id])
-    round_id = open_round(db, coordinator, study_id, PLAN, _drawn, gate=open_gate)
-    server = start_server(folder)
-    try:
-        yield Reading(_read(server, db, reader, round_id), _secrets(db), real)
-    finally:
-        server.stop()
-        db.close()
+def round_read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with blind_round(tmp_path_factory.mktemp("blinding")) as made:
+        yield made
 
 
-def _people(db: Database, *, demo: bool) -> tuple[Person, Person]:
-    """A reader and a coordinator: with passwords, or of a demo where there are no recordings."""
-    if demo:
-        with db.write() as session:
-            people.add_demo_person(session, "ada", "Ada Lind", Role.READER, "North")
-            people.add_demo_person(session, "cora", "Cora Weiss", Role.COORDINATOR, "North")
-    else:
-        admin = people.person_for(db, people.set_up(db, "root", "Ada Admin", PASSWORD, "North"))
-        assert admin is not None
-        people.add_person(db, admin, "ada", "Ada Lind", Role.READER, "North", PASSWORD)
-        people.add_person(db, admin, "cora", "Cora Weiss", Role.COORDINATOR, "North", PASSWORD)
-    reader, coordinator = (people.person_by_username(db, username) for username in ("ada", "cora"))
-    assert reader is not None
-    assert coordinator is not None
-    return reader, coordinator
-
-
-def _some_recordings(folder: Path) -> Path:
-    """Ten PTB-XL recordings of each rhythm with their labels."""
-    folder.mkdir()
-    candidates = find(PTBXL).candidates
-    rows = ["record,rhythm,patient"]
-    for one in [one for rhythm in ("NSR", "AF") for one in islice((c for c in candidates if c.rhythm == rhythm), 10)]:
-        for part in one.path.parent.glob(f"{one.path.name}*"):
-            shutil.copy(part, folder)
-        rows.append(f"{one.path.name},{one.rhythm},{one.patient}")
-    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
-    return folder
-
-
-def _add_stand_ins(db: Database) -> None:
-    with db.write() as session:
-        for rhythm in ("NSR", "AF"):
-            for i in range(5):
-                new = strips.NewRecording(
-                    to_bytes(stand_in(rhythm, i)),
-                    rhythm,
-                    "north-simulator",
-                    f"{rhythm}-record-{i}",
-                    f"{rhythm}-{i}".ljust(64, "0"),
-                    100.0,
-                    stand_in=True,
-                )
-                strips.add_recording(session, new)
-
-
-def _drawn(request: DrawRequest, *, first: int = 0) -> Sequence[sssd.Drawn]:
-    """By the network that ships, and with the provenance that the runner adds."""
-    model = sssd.load(device="cpu")
-    made = sssd.draw(request, first=first, checkpoint=model)
-    return [replace(one, conditions={**one.conditions, **sssd.provenance(request, model)}) for one in made]
-
-
-def _read(server: Server, db: Database, reader: Person, round_id: int) -> list[Case]:
-    """Reads the round through: each case on a new connection, then on from it by Submit."""
-    with browser(server.url) as client:
-        path = "/demo/sign-in" if reader.demo else "/sign-in"
-        post_form(client, path, username=reader.username, password=PASSWORD)
-        cookie = client.cookies[COOKIE]
-        with db.read() as session:
-            rows = session.execute(
-                select(Placement.position, Truth.arm, ReadingCase.role)
-                .join(ReadingCase, ReadingCase.id == Placement.case_id)
-                .join(Truth, Truth.strip_id == ReadingCase.strip_id)
-                .where(Placement.reader_id == reader.id, Placement.round_id == round_id)
-                .order_by(Placement.position)
-            ).all()
-        cases, followed = [], None
-        for position, arm, role in rows:
-            pages = [_page(client, path) for path in ("/", f"/read?round={round_id}", "/_stcore/host-config", "/_stcore/health")]
-            with Tab(server.url, cookie, query=f"round={round_id}") as tab:
-                entered = decoded(tab.run().messages)
-            cases.append(Case(Place(round_id, position, len(rows)), arm, role, entered, followed, pages, [_pdf(client, round_id, position)]))
-            followed = [_answered(client, data(entered))]
-    assert followed
-    assert followed[0]["json"] == {"done": True, "notice": None}
-    return cases
-
-
-def _answered(client: httpx.Client, case: dict[str, Any]) -> dict[str, Any]:
-    """What the server says to an answer: the next case."""
-    answer = client.post("/answer", json={"place": case["place"], "key": case["key"], "answer": GOOD_ANSWER.as_dict(), "viewing": {}})
-    headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
-    return {"status": answer.status_code, "headers": headers, "json": answer.json()}
-
-
-def _page(client: httpx.Client, path: str) -> dict[str, Any]:
-    answer = client.get(path)
-    headers = {name: value for name, value in answer.headers.items() if name not in ("date", "set-cookie")}
-    cookies = [(cookie.split("=")[0], len(cookie)) for cookie in answer.headers.get_list("set-cookie")]
-    return {"path": path, "status": answer.status_code, "headers": headers, "cookies": cookies, "body": answer.text}
-
-
-def _pdf(client: httpx.Client, round_id: int, position: int) -> dict[str, Any]:
-    """Every number that follows from the samples as N, the case's code, of which a PDF is the one place, as CODE."""
-    answer = client.get(f"/strip.pdf?round={round_id}&case={position}")
-    assert answer.status_code == 200, answer.text
-    [code] = re.findall(r'inline; filename="case-([0-9a-f]{16})\.pdf"', answer.headers["content-disposition"])
-    headers = {name: value.replace(code, "CODE") for name, value in answer.headers.items() if name not in ("date", "content-length")}
-    drawn = re.sub(rb"(?s)stream\n(.*?)endstream", lambda found: zlib.decompress(base64.a85decode(b"<~" + found[1], adobe=True)), answer.content)
-    plain = re.sub(r"<[0-9a-f]{32}>", "<HASH>", drawn.decode("latin-1").replace(code, "CODE"))
-    body = re.sub(r"-?\d+(\.\d+)?", "N", plain)
-    return {"status": answer.status_code, "headers": headers, "body": body}
-
-
-WORDS = (
-    "real synthetic stand-in stand_in arm truth recording record drawing drawn gallery repeat scored practice patient collection provenance "
-    "checkpoint sampler dpm++2m ancestral seed steps guidance ptb-xl ptbxl ptb mimic wfdb simulator simulated strip_id sha256"
-)
-
-
-def _secrets(db: Database) -> dict[str, str]:
-    """Words for where a strip came from, and everything the database holds that tells it or helps to tell."""
-    found = {f"the word {word}": word for word in WORDS.split()}
-    with db.read() as session:
-        found |= {f"hash of strip {strip.id}": strip.sha256 for strip in session.scalars(select(Strip))}
-        found |= {f"code of case {case.id}": case.code for case in session.scalars(select(ReadingCase))}  # for the server alone
-        found |= {f"seed of round {opened.id}": str(opened.plan["seed"]) for opened in session.scalars(select(Round))}
-        for one in session.scalars(select(Recording)):
-            found |= {f"record of strip {one.strip_id}": one.record, f"patient of strip {one.strip_id}": one.patient, "collection": one.collection}
-        for made in session.scalars(select(Drawing)):
-            found |= {
-                f"checkpoint of strip {made.strip_id}": made.checkpoint,
-                f"seed of strip {made.strip_id}": str(made.seed),
-                "device": made.device,
-            }
-    return found
+@pytest.fixture
+def reading(round_read: Any) -> Reading:
+    return round_read[0]
 
 
 # ---- what was sent ----
@@ -236,7 +42,7 @@ def test_the_round_has_both_arms_and_repeats(reading: Reading) -> None:
     assert len({payload(case.entered) for case in reading.cases}) == PLAN.cases - 2  # the strips did cross the wire, each its own
 
 
-@pytest.mark.parametrize("way", ["entered", "followed", "http", "pdf"])
+@pytest.mark.parametrize("way", WAYS)
 def test_real_and_synthetic_cases_differ_in_nothing_but_the_samples(reading: Reading, way: str) -> None:
     cases = [case for case in reading.cases if getattr(case, way) is not None]
     first = next(case for case in cases if case.arm == "real")
@@ -244,11 +50,60 @@ def test_real_and_synthetic_cases_differ_in_nothing_but_the_samples(reading: Rea
         assert differences(getattr(first, way), getattr(case, way), first.place, case.place) == [], f"{case.arm}, {case.role}, {case.place}"
 
 
-@pytest.mark.parametrize("way", ["entered", "followed", "http", "pdf"])
+@pytest.mark.parametrize("way", WAYS)
 def test_nothing_of_the_truth_is_told(reading: Reading, way: str) -> None:
-    allowed = set() if reading.real else {"the word arm", "the word real", "the word simulated"}  # what every screen of a demo says of itself
+    allowed = set() if reading.real else DEMO
     for case in reading.cases:
         assert set(told(getattr(case, way), reading.secrets)) <= allowed, case.place
+
+
+def test_nothing_of_the_truth_is_told_at_the_end_or_in_practice_before_an_answer(reading: Reading) -> None:
+    allowed = set() if reading.real else DEMO
+    assert set(told(reading.end, reading.secrets)) <= allowed
+    for case in reading.practice:
+        assert set(told([case.entered, case.refused], reading.secrets)) <= allowed | {"the word practice"}, case.place
+
+
+@pytest.mark.parametrize("way", ["entered", "refused"])
+def test_practice_cases_differ_in_nothing_before_their_answers(reading: Reading, way: str) -> None:
+    first = next(case for case in reading.practice if case.arm == "real")
+    assert {case.arm for case in reading.practice} == {"real", "synthetic"}
+    for case in reading.practice:
+        assert differences(getattr(first, way), getattr(case, way), first.place, case.place) == [], f"{case.arm}, {case.place}"
+
+
+def test_the_same_answer_sent_twice_is_told_the_same(reading: Reading) -> None:
+    """What an unsure browser sends again brings what the first brought: the next case, whichever it is."""
+    for case, coming in zip(reading.cases, reading.cases[1:], strict=False):
+        assert case.twice[0]["json"] == (coming.followed or [{}])[0]["json"]
+
+
+def test_what_is_sent_is_as_long_for_either_arm(reading: Reading) -> None:
+    """Byte by byte: frames of the websocket and bodies of answers, among cases whose position is written with as many digits."""
+    compared = set()
+    for cases in (reading.cases, reading.practice):
+        for way in ("entered", "followed", "refused", "again", "revised"):
+            groups: dict[tuple[int, int, bool], list[Case]] = {}
+            for case in (case for case in cases if way in case.bytes):
+                position = case.place.position
+                groups.setdefault((len(str(position)), len(str(position - 1)), position > 1), []).append(case)
+            for group in groups.values():
+                assert len({case.bytes[way] for case in group}) == 1, (way, [(case.arm, case.bytes[way]) for case in group])
+                compared |= {way} if len({case.arm for case in group}) == 2 else set()
+    assert compared == {"entered", "followed", "refused", "again", "revised"}
+
+
+def test_frames_are_not_packed_on_the_way(round_read: Any) -> None:
+    """Packed, the length of a message would follow the samples. Browsers always offer to unpack."""
+    _reading, server, cookie = round_read
+    opening = connect(
+        server.url.replace("http", "ws", 1) + "/_stcore/stream",
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        additional_headers={"Cookie": f"{COOKIE}={cookie}"},
+        compression="deflate",
+    )
+    with opening as socket:
+        assert not socket.protocol.extensions
 
 
 def test_no_address_leads_to_anything_of_a_case(reading: Reading) -> None:
@@ -279,18 +134,6 @@ def payload(sent: Sent) -> str:
 
 
 # ---- the test of the test: leaks that must be found ----
-
-
-def element(sent: Sent) -> dict[str, Any]:
-    drawn = [message["delta"].get("new_element", {}) for message in sent if "delta" in message]
-    [found] = [one["bidi_component"] for one in drawn if "bidi_component" in one]
-    return found
-
-
-def data(sent: Sent) -> dict[str, Any]:
-    one = element(sent)
-    found: dict[str, Any] = one["json"] if isinstance(one.get("json"), dict) else one["mixed"]["json"]
-    return found
 
 
 def one_sample_less(sent: Sent) -> None:

@@ -85,6 +85,7 @@ def test_the_last_result_stands_with_targets_figures_reasons_and_pairs(visit: Vi
     text = shown(test)
     assert "0 of 2 targets met" in text
     assert "1 of 3 figures are undefined: 1 strips of NSR; 5 are needed" in text
+    assert "blue dots: recordings in their place. [a] 1 strips of NSR; 5 are needed." in text
     assert "distance 0.012" in text
     assert "ward, r1" in text
     assert "Out of date" not in text

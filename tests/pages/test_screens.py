@@ -16,12 +16,12 @@ from pages import access
 from storage import strips
 from storage.database import Database
 from storage.tables import Job, Judgement
-from study import jobs, practice, reading, signing, unblinding
+from study import jobs, practice, reading, signing
 from study.practice_round import PracticePlan, open_practice
 from study.protocol import Protocol
 from study.round_plan import RoundPlan
 from study.studies import create_study
-from tests import world
+from tests import ending, world
 from tests.pages.visiting import SECONDS, Visit, by_label, on_desk, shown
 from tests.study.hospital import Drawer
 from tests.world import GOOD_ANSWER, World, beats
@@ -81,7 +81,7 @@ def test_a_session_bound_to_one_person_shows_nothing_to_anothers_cookie(visit: V
 
 
 @pytest.mark.parametrize(
-    "module", ["access", "charts", "front_door", "opening", "orders", "paper", "progress", "screens", "sheet", "words", *ALLOWED]
+    "module", ["access", "charts", "figure", "front_door", "opening", "orders", "paper", "progress", "screens", "sheet", "words", *ALLOWED]
 )
 def test_a_module_of_pages_shows_nothing_when_it_is_run_as_a_page(visit: Visit, module: str) -> None:
     test = AppTest.from_file(str(Path(access.__file__).with_name(f"{module}.py")), default_timeout=SECONDS).run()
@@ -126,8 +126,7 @@ def unblind(made: World) -> None:
     case = reading.next_case(made.db, reader, made.round_id)
     assert case is not None
     reading.submit(made.db, reader, case.code, world.GOOD_ANSWER, datetime.now(UTC))
-    unblinding.ask(made.db, made.people["coordinator"], made.study_id, "a test")
-    unblinding.confirm(made.db, made.people["researcher"], made.study_id)
+    ending.end(made.db, made.people["coordinator"], made.people["researcher"], made.study_id)
 
 
 @pytest.mark.parametrize("who", sorted(CONDUCT))
@@ -235,6 +234,13 @@ def test_order_diagnostics_are_computed_when_asked_for_and_know_no_arm(visit: Vi
 def test_unblinding_takes_two_people(visit: Visit) -> None:
     visit.submits()
     asking = visit.as_("coordinator", "studies", study=visit.world.study_id)
+    assert "when every round is closed" in shown(asking)
+    round_id = visit.world.round_id
+    asking.text_input(key=f"close-reason-{round_id}").set_value("Ben cannot come")
+    by_label(asking, "Close the round").click().run()
+    assert "Reason: Ben cannot come" in shown(asking)
+    by_label(asking, "Ask for unblinding").click().run()
+    assert "reason: write 1 to" in asking.error[0].value.replace("\\", "")
     asking.text_input(key="unblinding-reason").set_value("a test")
     by_label(asking, "Ask for unblinding").click().run()
     assert "Another person has to confirm it." in shown(asking)

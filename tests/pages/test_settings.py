@@ -13,6 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 import app
 from pages.access import IDENTITY
 from pages.screens import SCREENS
+from study import staging
 from tests.browser.driving import ROOT
 
 FILE = ROOT / ".streamlit" / "config.toml"
@@ -24,6 +25,12 @@ RELIED_ON = {
     "server.enableAgentApi": False,
     "server.enableXsrfProtection": True,
     "server.enableCORS": True,
+    "server.corsAllowedOrigins": [],
+    "server.enableWebsocketCompression": False,  # the length of a packed case would follow its samples
+    "server.maxUploadSize": staging.LARGEST >> 20,
+    "server.xsrfCookieSameSite": "lax",
+    "server.fileWatcherType": "none",
+    "global.developmentMode": False,
     "server.address": "127.0.0.1",
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",

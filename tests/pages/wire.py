@@ -18,7 +18,8 @@ from study.protocol import SCALE
 _OPAQUE_FIELDS = re.compile(r"(\.hash|_hash|\.id|_id|\.key|\.draft)$")
 _OPAQUE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
 _SAMPLES = ".counts"
-_SCRIPT = re.compile(r"\.(js|css|html)_content$")  # of the desk: the same for every case, which `differences` sees to
+# Of the desk, and which scripts a browser may run: the same for every case, which `differences` sees to.
+_SCRIPT = re.compile(r"\.((js|css|html)_content|content-security-policy)$")
 _FORM = ("Recorded from a patient, or synthetic?", *SCALE)  # the form's own words, the same for every case
 
 
@@ -29,6 +30,7 @@ class Place:
     round_id: int
     position: int
     total: int
+    practice: bool = False
 
 
 def decoded(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -58,6 +60,21 @@ def told(sent: Any, secrets: Mapping[str, str]) -> list[str]:
     return [what for what, word in secrets.items() if re.search(rf"(?<![a-z0-9]){re.escape(word.lower())}(?![a-z0-9])", text)]
 
 
+def element(sent: Sequence[Any]) -> dict[str, Any]:
+    """The desk, as Streamlit is told to draw it."""
+    drawn = [message["delta"].get("new_element", {}) for message in sent if "delta" in message]
+    [found] = [one["bidi_component"] for one in drawn if "bidi_component" in one]
+    one: dict[str, Any] = found
+    return one
+
+
+def data(sent: Sequence[Any]) -> dict[str, Any]:
+    """What the desk is given of a case."""
+    one = element(sent)
+    found: dict[str, Any] = one["json"] if isinstance(one.get("json"), dict) else one["mixed"]["json"]
+    return found
+
+
 def leaves(sent: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every single value with its path."""
     if isinstance(sent, dict):
@@ -81,7 +98,7 @@ def _without(path: str, value: Any, place: Place) -> Any:
         return f"{len(base64.b64decode(value, validate=True))} bytes"
     for name, of_position in {
         "done": place.position - 1,
-        "before": place.position > 1,
+        "before": place.position > 1 and not place.practice,
         "pdf.case": place.position,
     }.items():
         if path.endswith((f".json.{name}", f".case.{name}")) and value == of_position and type(value) is type(of_position):
@@ -91,7 +108,7 @@ def _without(path: str, value: Any, place: Place) -> Any:
     if _OPAQUE_FIELDS.search(path):
         value = _OPAQUE.sub("<opaque>", value)
     if path.endswith((".json.place", ".case.place")):
-        value = re.sub(rf"^{place.round_id}-{place.position}$", "ROUND-POSITION", value)
+        value = re.sub(rf"^(practice-)?{place.round_id}-(1-)?{place.position}(-again)?$", r"\1ROUND-\2POSITION\3", value)
     return re.sub(rf"\b([Cc])ase {place.position} of {place.total}\b", r"\1ase POSITION of TOTAL", value)
 
 

@@ -26,20 +26,42 @@ IN_SQL = re.compile(r"\b(from|join|into|update)\s+truth\b", re.IGNORECASE)
 
 
 def functions_naming_truth(source: str) -> set[str]:
-    """Top-level functions in which tables.Truth, or the table by its name, is mentioned; "" for the module itself."""
-    found = set()
-    for statement in ast.parse(source).body:
+    """Top-level functions in which tables.Truth, or the table by its name, is mentioned; "" for the module itself.
+
+    Another Truth than that of storage.tables is none of it.
+    """
+    tree, found = ast.parse(source), set()
+    names = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "storage.tables"
+        for alias in node.names
+        if alias.name in ("Truth", "*")
+    }
+    of_tables = "storage.tables" in imported_modules(source)
+    for statement in tree.body:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             continue
         for node in ast.walk(statement):
             named = (
-                (isinstance(node, ast.Name) and node.id == "Truth")
-                or (isinstance(node, ast.Attribute) and node.attr == "Truth")
+                (isinstance(node, ast.Name) and (node.id in names or (node.id == "Truth" and "*" in names)))
+                or (isinstance(node, ast.Attribute) and node.attr == "Truth" and of_tables)
                 or (isinstance(node, ast.Constant) and isinstance(node.value, str) and IN_SQL.search(node.value))
-                or (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value == "truth")
+                or (isinstance(node, ast.Subscript) and ast.unparse(node).endswith("tables['truth']"))
             )
             if named:
                 found.add(getattr(statement, "name", ""))
+    return found
+
+
+def imported_modules(source: str) -> set[str]:
+    """Whatever a file imports, inside functions too; `from storage import truth` as storage.truth."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
@@ -57,10 +79,63 @@ def test_only_these_functions_name_the_truth() -> None:
     assert found == MAY_NAME_TRUTH
 
 
+MAY_ASK_FOR_ARMS = {
+    "arms_for_opening": {
+        "study/rounds.py": {"open_round", "_store"},
+        "study/round_plan.py": {"check"},  # whether there are enough, asked by the button that opens a round: numbers leave it
+        "study/practice_round.py": {"_check"},  # the same for practice
+    },
+    "arms_after_unblinding": {
+        "storage/export.py": {"study_data", "provenance"},
+        "study/order_diagnostics.py": {"order_diagnostics"},  # once unblinded
+    },
+}
+
+
+def functions_calling(name: str, source: str) -> set[str]:
+    """Top-level functions in which a function of storage.truth is named, imported or not."""
+    found = set()
+    for statement in ast.parse(source).body:
+        for node in ast.walk(statement):
+            if (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Attribute) and node.attr == name):
+                found.add(getattr(statement, "name", ""))
+            if isinstance(node, ast.alias) and node.name == name:
+                found.add("")
+    return found
+
+
+@pytest.mark.parametrize("name", MAY_ASK_FOR_ARMS)
+def test_only_opening_and_analysis_ask_for_arms(name: str) -> None:
+    found = {}
+    for room in ("pages", "study", "generator", "storage"):
+        for file in sorted((ROOT / room).rglob("*.py")):
+            path = file.relative_to(ROOT).as_posix()
+            if path != "storage/truth.py" and (functions := functions_calling(name, file.read_text(encoding="utf-8"))):
+                found[path] = functions
+    assert functions_calling(name, (ROOT / "app.py").read_text(encoding="utf-8")) == set()
+    assert found == MAY_ASK_FOR_ARMS[name]
+
+
+CLOSED_TO_PAGES = ("storage.truth", "storage.tables", "storage.export", "storage.database", "study.rounds", "study.round_strips", "sqlalchemy")
+
+
+def test_no_page_imports_what_reads_the_truth() -> None:
+    for file in [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]:
+        if file.name == "access.py":  # the one that opens the database
+            assert "storage.truth" not in imported_modules(file.read_text(encoding="utf-8"))
+            continue
+        assert not imported_modules(file.read_text(encoding="utf-8")) & set(CLOSED_TO_PAGES), file.name
+
+
 def test_the_watchdog_barks() -> None:
     assert functions_naming_truth("from storage.tables import Truth\ndef peek(s):\n    return s.query(Truth)") == {"peek"}
+    assert functions_naming_truth("from storage.tables import Truth as T\ndef peek(s):\n    return s.query(T)") == {"peek"}
+    assert functions_naming_truth("from storage import tables\ndef peek(s):\n    return s.query(tables.Truth)") == {"peek"}
     assert functions_naming_truth("import storage.tables as t\ndef peek(s):\n    return s.query(t.Truth)") == {"peek"}
     assert functions_naming_truth('def peek(s):\n    return s.execute(text("SELECT * FROM truth"))') == {"peek"}
+    assert functions_calling("arms_for_opening", "from storage.truth import arms_for_opening as a\ndef peek(s):\n    return a(s)") == {""}
+    assert functions_calling("arms_for_opening", "from storage import truth\ndef peek(s):\n    return truth.arms_for_opening(s)") == {"peek"}
+    assert imported_modules("def peek():\n    from storage import truth") == {"storage", "storage.truth"}
     assert functions_naming_truth('def peek(m):\n    return m.tables["truth"]') == {"peek"}
 
 

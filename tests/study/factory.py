@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from sqlalchemy.orm import Session
 
-from storage import audit, people, signatures, strips, studies
+from storage import audit, people, signatures, snapshots, strips, studies
 from storage.database import Database
 from storage.people import NewPerson
 from storage.strips import NewDrawing, NewRecording, NewRejection
@@ -116,7 +116,7 @@ def read_study(
         if unblinded:
             studies.change(session, study_id, unblinding_asked_by=coordinator_id, unblinding_asked_at=START + timedelta(days=1))
             studies.change(session, study_id, unblinded_by=second_id, unblinded_at=START + timedelta(days=1, minutes=5))
-            audit.append(session, second_id, "unblinded", f"study {study_id}")
+            audit.append(session, second_id, "unblinded", f"study {study_id}", {"snapshot": snapshots.take(session, study_id)})
         audit.append(session, coordinator_id, "person added", "person 999", {"username": "somebody.else"})
     coordinator = Person(coordinator_id, f"coordinator{seed}", "Cora Ordinator", Role.COORDINATOR, "Heidelberg", demo)
     return Planted(study_id, coordinator, reader_ids, calls, dict(zip(case_ids, truth + truth[:repeats], strict=True)))

@@ -152,6 +152,8 @@ def test_a_study_from_its_first_person_to_its_export(ask: Run, url: str, ward: P
     assert "still blind" in fails("results", number, "--db", url)
     assert "still blind" in fails("export", number, "--db", url, "--out", tmp_path)
     assert "0 of 2 signatures" in fails("unblind", "ask", number, "--as", "cora", "--db", url)
+    assert "reason: write 1 to" in fails("round", "close", number, 1, "--as", "cora", "--db", url)
+    assert ask("round", "close", number, 1, "--as", "cora", "--reason", "a pilot") == {"study": number, "closed": 1}
     assert ask("unblind", "ask", number, "--as", "cora", "--reason", "a pilot") == {"study": number, "asked_by": "cora"}
     assert "Another person has to confirm" in fails("unblind", "confirm", number, "--as", "cora", "--db", url)
     assert "Ada (reader) may not" in fails("unblind", "confirm", number, "--as", "ada", "--db", url)
@@ -178,7 +180,9 @@ def test_a_study_from_its_first_person_to_its_export(ask: Run, url: str, ward: P
         trail = archive.read("audit.csv").decode()
     assert (len(answers), Path(exported["file"]).stat().st_size) == (40, exported["bytes"])
     assert "round refused by the leak gate" in trail
-    assert ask("verify")["audit_entries"] > 40
+    assert ask("audit", "verify")["audit_entries"] > 40
+    checked = ask("audit", "verify", exported["file"])
+    assert (checked["judgements"], checked["orders"]) == (40, "2 orders follow from the seeds")
 
 
 def test_a_practice_and_a_round_of_rotating_cases(ask: Run, url: str, ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,12 +241,12 @@ def test_the_demo_is_made_in_an_empty_database_and_the_trail_holds(ask: Run, url
     assert {one["role"] for one in made["people"]} == {"reader", "coordinator", "researcher"}
     assert ask("demo")["made"] is False
     assert {one["state"] for one in ask("study", "list")["studies"]} == {"unblinded", "reading"}  # asked by the only coordinator
-    entries = ask("verify")["audit_entries"]
+    entries = ask("audit", "verify")["audit_entries"]
     with Database(url).write() as session:
         for (trigger,) in session.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'")).all():
             session.execute(text(f"DROP TRIGGER {trigger}"))
         session.execute(text("UPDATE audit SET person_id = NULL WHERE action = 'unblinded'"))
-    sentence = fails("verify", "--db", url)
+    sentence = fails("audit", "verify", "--db", url)
     assert entries > 200
     assert "(unblinded) was changed after it was written" in sentence
 

@@ -13,7 +13,7 @@ import pytest
 
 from generator.recordings import TABLES
 from study import cli
-from study.commands import studies
+from study.commands import audit
 from tests.study.cli_calls import PASSWORD, add, call, run
 
 ROOT = Path(__file__).parents[2]
@@ -153,8 +153,8 @@ def test_even_what_nobody_foresaw_is_one_sentence(error: BaseException, words: s
         print("a library's chatter")
         raise error
 
-    monkeypatch.setattr(studies, "verify", broken)
-    status, out, err = call("verify", "--json")
+    monkeypatch.setattr(audit, "verify", broken)
+    status, out, err = call("audit", "verify", "--json")
     assert (status, out) == (2, "")
     assert words in err.splitlines()[-1]
     assert "Traceback" not in err

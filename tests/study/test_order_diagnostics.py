@@ -20,6 +20,7 @@ from study.order_diagnostics import as_plain, order_diagnostics, runs_test
 from study.protocol import PURPOSE_BLIND, Protocol
 from study.rounds import open_round
 from study.studies import create_study
+from tests import ending
 from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 
 
@@ -94,7 +95,7 @@ def test_arms_are_told_after_unblinding_alone(house: Hospital) -> None:
     case = reading.next_case(house.db, house.readers[0], round_id)
     assert case is not None
     reading.submit(house.db, house.readers[0], case.code, answer(), just_now())
-    unblinding.ask(house.db, house.coordinator, study_id, "a pilot")
+    ending.ask(house.db, house.coordinator, study_id)
     assert "synthetic" not in json.dumps(as_plain(order_diagnostics(house.db, house.coordinator, study_id)))
     unblinding.confirm(house.db, house.researcher, study_id)
     [after] = order_diagnostics(house.db, house.coordinator, study_id)

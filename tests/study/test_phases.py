@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from storage import audit, export, judgements, strips, tables
 from storage import studies as stored
 from storage.database import Database
-from study import allocation, reading, signing, unblinding
+from study import allocation, reading, signing
+from study.amendments import edit_protocol
 from study.answers import Answer, Mark
 from study.bundle import bundle_files
 from study.errors import StudyError
@@ -27,7 +28,8 @@ from study.protocol import CUES, MORPHOLOGY_ITEMS, PURPOSE_BLIND, QUALITY_ANSWER
 from study.reading import ReadingCase
 from study.results import results
 from study.rounds import open_round
-from study.studies import add_readers, create_study, edit_protocol, study
+from study.studies import add_readers, create_study, study
+from tests import ending
 from tests.study.hospital import PLAUSIBLE, Drawer, Hospital, add_recordings, hospital, just_now, open_gate
 
 CASES = 12
@@ -73,8 +75,7 @@ def read(house: Hospital, reader: Person, round_id: int, n: int, *, call: int = 
 
 
 def end(house: Hospital, study_id: int) -> None:
-    unblinding.ask(house.db, house.coordinator, study_id, "only a test")
-    unblinding.confirm(house.db, house.researcher, study_id)
+    ending.end(house.db, house.coordinator, house.researcher, study_id)
 
 
 def data_of(house: Hospital, study_id: int) -> export.StudyData:
@@ -102,7 +103,7 @@ def test_a_reader_goes_through_the_round_twice(house: Hospital) -> None:
     assert len(set(first)) == CASES
     detail = study(house.db, house.coordinator, study_id)
     assert [(one.done, one.total) for one in detail.readers if one.person_id == reader.id] == [(2 * CASES, 2 * CASES)]
-    assert not detail.read_through
+    assert not detail.closed
 
 
 def test_the_same_case_shows_the_same_strip_in_both_parts(house: Hospital) -> None:

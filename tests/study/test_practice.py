@@ -22,6 +22,7 @@ from study.protocol import PURPOSE_BLIND, Protocol
 from study.reading import RoundProgress
 from study.results import as_json, results
 from study.studies import create_study, study
+from tests import ending
 from tests.study.hospital import answer, just_now
 from tests.study.practising import Practice, open_practice
 from tests.world import GOOD_ANSWER, World, make
@@ -352,8 +353,7 @@ def read_one_and_unblind(world: World) -> None:
     case = reading.next_case(world.db, reader, world.round_id)
     assert case is not None
     assert reading.submit(world.db, reader, case.code, answer(), just_now())
-    unblinding.ask(world.db, world.people["coordinator"], world.study_id, "only a test")
-    unblinding.confirm(world.db, world.people["researcher"], world.study_id)
+    ending.end(world.db, world.people["coordinator"], world.people["researcher"], world.study_id)
 
 
 # ---- apart from the study ----
@@ -373,7 +373,7 @@ def test_practice_is_no_progress_and_freezes_nothing(world: World) -> None:
         assert judgements.last_in_study(session, world.study_id) is None
         assert [one.number for one in stored.rounds(session, world.study_id)] == [1]
     with pytest.raises(StudyError, match="no judgement yet"):
-        unblinding.ask(world.db, coordinator, world.study_id)
+        unblinding.ask(world.db, coordinator, world.study_id, "only a test")
 
 
 def test_practice_left_undone_or_just_done_starts_no_washout(world: World) -> None:

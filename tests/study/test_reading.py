@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import event, select, update
 
-from generator.strip import strip_hash
+from generator.strip import as_shown, strip_hash
 from storage import audit, judgements
 from storage import studies as stored
 from storage.database import Database
@@ -59,6 +59,7 @@ def test_a_reader_reads_every_case_once_in_order(house: Hospital) -> None:
         case = reading.next_case(house.db, reader, round_id)
         assert case is not None
         assert (case.position, case.total, case.study_title, case.counts.shape) == (position, 12, "Sinus rhythm", (8, 1000))
+        assert np.array_equal(case.counts, as_shown(case.counts))  # no arm's end
         again = reading.next_case(house.db, reader, round_id)  # a reload, or another machine
         assert again is not None
         assert again.code == case.code
@@ -89,7 +90,7 @@ def test_a_judgement_is_stored_as_given_with_its_times_and_protocol(house: Hospi
     assert row.protocol_hash == Protocol(question_order=REALISM_LAST).hash()
     assert entry is not None
     stored_answer = Answer(row.realism, row.rhythm, row.morphology, row.cues, row.comment)
-    assert entry.detail == {"round": round_id, "position": 1, "revision": 1, "sha256": stored_answer.sha256()}
+    assert entry.detail == {"round": round_id, "position": 1, "revision": 1, "from": None, "to": stored_answer.sha256()}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from storage.studies import ReaderRow
 from study import exports
 from study.bundle import bundle
 from study.errors import NotAllowed, StudyError
+from study.judgements import reader_codes
+from study.leak_gate import REFUSED_BY_THE_GATE
 from study.people import Person
 from study.practice_round import PracticePlan, open_practice
 from study.protocol import Protocol
@@ -36,7 +38,7 @@ from study.report.parts import Dot, Line, Listed, Paragraph, Picture, Report, Ro
 from study.report.pdf import pdf
 from study.results import Results, records, results, results_of
 from study.roles import Role
-from study.studies import REFUSED_BY_THE_GATE, create_study
+from study.studies import create_study
 from tests.study.cli_calls import fails, run
 from tests.study.factory import Planted, PlantedReader, read_study
 from tests.study.hospital import Drawer, add_recordings, hospital
@@ -446,7 +448,10 @@ def test_many_readers_go_over_pages(rested: tuple[StudyData, Provenance], found:
     """Who has no figures has a reason in each cell; the picture fills a page at most, and leaves single readers to the tables if they are many."""
     data, origin = rested
     many = [ReaderRow(1000 + i, "Somebody", f"Hospital {i % 3} of {'a very long name ' * 6}") for i in range(readers)]
-    report = report_of(replace(data, readers=[*data.readers, *many]), origin, found)
+    data = replace(data, readers=[*data.readers, *many])
+    codes_of = reader_codes(data)
+    listed = pd.DataFrame([{"reader": codes_of[one.id], "site": one.site} for one in data.readers])
+    report = report_of(data, origin, replace(found, readers=listed))
     [picture] = [part for part in report.opening if isinstance(part, Picture)]
     assert picture.height < 230
     assert ("too many to draw" in picture.caption) != drawn

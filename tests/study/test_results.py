@@ -19,7 +19,7 @@ from storage import export, strips
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import ReadingCase, Truth
-from study import reading, unblinding
+from study import reading
 from study.bundle import bundle_files
 from study.errors import NotAllowed, StudyError
 from study.people import Person
@@ -29,6 +29,7 @@ from study.results import TABLES, Results, as_json, records, results
 from study.roles import Role
 from study.rounds import open_round
 from study.studies import create_study
+from tests import ending
 from tests.study.factory import Planted, PlantedReader, read_study
 from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 
@@ -234,8 +235,7 @@ def rotated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
                     call = calls[reader.id, repeat_of] == (seed == 1 or rows_round(rows, repeat_of) == round_id)
                 calls[reader.id, case_id] = call
                 reading.submit(db, reader, case.code, answer(5 if call else 2), just_now())
-    unblinding.ask(db, house.coordinator, study_id, "unsigned: a test")
-    unblinding.confirm(db, house.researcher, study_id)
+    ending.end(db, house.coordinator, house.researcher, study_id)
     yield Read(house, study_id, results(db, house.coordinator, study_id), calls)
     db.close()
 

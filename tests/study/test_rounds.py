@@ -29,6 +29,7 @@ from study.protocol import Protocol
 from study.reading import next_case, submit
 from study.rounds import RoundPlan, check_plan, open_round
 from study.studies import create_study
+from tests import ending
 from tests.study.hospital import Drawer, Hospital, Sample, add_recordings, answer, hospital, just_now, open_gate, shut_gate
 
 
@@ -187,7 +188,7 @@ def test_a_study_needs_readers_and_must_be_blind(house: Hospital) -> None:
     case = next_case(house.db, house.readers[0], round_id)
     assert case is not None
     submit(house.db, house.readers[0], case.code, answer(), just_now())
-    unblinding.ask(house.db, house.coordinator, study_id, reason="a pilot")
+    ending.ask(house.db, house.coordinator, study_id)
     with pytest.raises(StudyError, match="withdraw"):
         check_plan(house.db, house.coordinator, study_id, house.plan(seed=6))
     unblinding.confirm(house.db, house.researcher, study_id)
@@ -527,7 +528,7 @@ def test_who_tries_seed_after_seed_until_the_gate_opens_is_seen(house: Hospital)
         notes = export.trail(session, f"study {study_id}", "round refused by the leak gate")
         audit.verify(session)
     assert [(note.person_id, note.detail) for note in notes] == 2 * [
-        (house.coordinator.id, {"verdict": "refuse", "auc": 0.99, "p_value": 0.001, "worst_feature": "offset"})
+        (house.coordinator.id, {"verdict": "refuse", "auc": 0.99, "p_value": 0.001, "worst_feature": "offset", "remedy": "Choose others."})
     ]
     open_round(house.db, house.coordinator, study_id, house.plan(seed=7), Drawer(), gate=open_gate)
     assert studies.study(house.db, house.coordinator, study_id).refused_openings == 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from storage import jobs as stored
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.tables import Job, now
-from study import drawing, jobs, people, runner, runner_process, work
+from study import drawing, jobs, people, runner, runner_process, staging, work
 from study.drawing import Chunk, Drawer
 from study.errors import Cancelled
 from study.people import Person
@@ -94,13 +95,14 @@ class _Kept(_NoDask):
         return self._kept.draw(request, **asked)
 
 
-def test_a_problem_is_told_to_who_asked(db: Database, rosa: Person, tmp_path: Path) -> None:
-    job_id = jobs.ask(db, rosa, "import", {"directory": str(tmp_path), "temporary": True})
+def test_a_problem_is_told_to_who_asked(db: Database, rosa: Person) -> None:
+    folder = staging.stage(db, "up.zip", io.BytesIO(b"PK\x03\x04 and no more"))
+    job_id = jobs.ask(db, rosa, "import", {"directory": str(folder), "temporary": True})
     _work_through(db, _NoDask())
     row = jobs.job(db, rosa, job_id)
     assert row.status == "failed"
-    assert "labels" in row.message
-    assert not tmp_path.exists()  # an upload goes, whatever became of it
+    assert "not a readable zip" in row.message
+    assert not folder.exists()  # an upload goes, whatever became of it
 
 
 def test_an_unforeseen_error_is_never_lost(db: Database, rosa: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -283,6 +283,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int]] = {  # what happened, an
     "zeros": (lambda folder: _append(folder, b"\0" * 4096), 0),
     "a line of something else": (lambda folder: _append(folder, b'\xff "rejected"\n[1]\n7\n{"number": "x", "reason": 1}\n{}\n'), 0),
     "a line that names another record": (lambda folder: _append(folder, b'{"number": 2, "record": "../../etc", "sha256": ""}\n'), 1),
+    "numbers that are none": (
+        lambda folder: _append(folder, b'{"number": -1}\n{"number": 1e999}\n{"settings": {"seed": -1}}\n' + b"[" * 9000 + b"\n"),
+        0,
+    ),
     "other samples": (lambda folder: _change(_last_strip(folder).with_suffix(".dat"), 2000), 1),
     "another header": (lambda folder: _change(_last_strip(folder).with_suffix(".hea"), 40), 1),
     "few samples": (lambda folder: _cut(_last_strip(folder).with_suffix(".dat"), 2000), 1),

@@ -14,7 +14,7 @@ from storage import audit, judgements, signatures
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import AuditEntry, FailedSignIn, Signature, now
-from study import people, reading, signing, unblinding
+from study import people, reading, signing
 from study.answers import Answer, Mark
 from study.errors import NotAllowed, SignInRefused, StudyError
 from study.people import Person
@@ -23,6 +23,7 @@ from study.roles import Role
 from study.rounds import open_round
 from study.signing import GivenAnswer
 from study.studies import add_readers, create_study
+from tests import ending
 from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 from tests.study.practising import open_practice
 from tests.world import World, make
@@ -200,8 +201,7 @@ def test_who_does_not_read_the_round_cannot_sign_it(house: Hospital, round_id: i
 
 def test_after_unblinding_a_round_cannot_be_signed(house: Hospital, eva: Person, round_id: int) -> None:
     read(house, eva, round_id)
-    unblinding.ask(house.db, house.coordinator, study_of(house), "only a test")
-    unblinding.confirm(house.db, house.researcher, study_of(house))
+    ending.end(house.db, house.coordinator, house.researcher, study_of(house))
     with pytest.raises(StudyError, match="unblinded: its rounds are closed"):
         signing.sign(house.db, eva, round_id, PASSWORD)
     assert signatures_of(house) == []
@@ -259,7 +259,7 @@ def test_the_hash_is_made_again_from_the_audit_trail_alone(house: Hospital, eva:
     with house.db.read() as session:
         for entry in session.scalars(select(AuditEntry).where(AuditEntry.person_id == eva.id).order_by(AuditEntry.id)):
             if entry.action in ("judgement submitted", "judgement revised"):
-                newest[entry.detail["position"]] = [entry.detail[name] for name in ("position", "revision", "sha256")]
+                newest[entry.detail["position"]] = [entry.detail[name] for name in ("position", "revision", "to")]
         kept = signatures.of_study(session, study_of(house))
     text = json.dumps([newest[position] for position in sorted(newest)], separators=(",", ":"))
     ((key, (at, digest)),) = kept.items()

@@ -14,12 +14,13 @@ from storage.errors import StorageError
 from storage.tables import AuditEntry
 from study import reading
 from study.allocation import RHYTHMS, draw_seed, gate_seed
+from study.amendments import edit_protocol
 from study.answers import Answer
 from study.errors import NotAllowed, StudyError
 from study.people import person_by_id
 from study.protocol import PURPOSE_BLIND, REALISM_LAST, Protocol
 from study.rounds import open_round
-from study.studies import add_readers, create_study, edit_protocol, studies, study
+from study.studies import add_readers, create_study, studies, study
 from tests.study.hospital import PLAUSIBLE, Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 
 
@@ -115,7 +116,7 @@ def test_progress_counts_both_parts_of_a_purpose_blind_round(house: Hospital) ->
     assert case is not None
     assert reading.submit(house.db, house.readers[0], case.code, Answer(rhythm="NSR", morphology=PLAUSIBLE, quality="good"), just_now())
     detail = study(house.db, house.coordinator, study_id)
-    assert (detail.readers[0].done, detail.rounds[0].readers[0].done, detail.read_through) == (1, 1, False)
+    assert (detail.readers[0].done, detail.rounds[0].readers[0].done, detail.closed) == (1, 1, False)
 
 
 def test_the_number_of_parts_stands_once_a_round_is_open(house: Hospital) -> None:
@@ -141,8 +142,9 @@ def test_what_coordinators_see_tells_neither_seeds_nor_arms(house: Hospital) -> 
     assert opened.plan["achieved"]["scored"] == {"real NSR": 3, "real AF": 3, "synthetic NSR": 3, "synthetic AF": 3}
     assert (opened.cases, opened.number, opened.opened_by) == (12, 1, "Cora")
     with house.db.read() as session:
-        details = list(session.scalars(select(AuditEntry.detail)))
-    assert not any("seed" in str(detail) for detail in details)
+        details = json.dumps(list(session.scalars(select(AuditEntry.detail))))
+    for name in ('"seed"', '"seeds"', "760713662", *(str(draw_seed(760_713_662, rhythm)) for rhythm in RHYTHMS)):
+        assert name not in details
 
 
 def test_the_demo_and_the_real_world_stay_apart(db: Database) -> None:

@@ -11,20 +11,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from generator.recordings.wfdb_record import LARGEST_HEADER
 from storage.database import Database
 from study import uploads
 from study.errors import StudyError
-from study.intake import import_recordings, unpack_zip
+from study.intake import import_recordings
+from study.uploads import unpack_zip
 from tests.wfdb_files import signals, write_record
 
 HEADER = b"a 1 100 1000\na.dat 16 200(0)/mV 16 0 0 0 0 I\n"
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes], *more: zipfile.ZipInfo) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
+        for info in more:
+            archive.writestr(info, b"12")
     return buffer.getvalue()
 
 
@@ -48,11 +52,10 @@ def test_a_zipped_folder_comes_in(db: Database, tmp_path: Path) -> None:
     assert import_recordings(db, None, folder, collection="ward").imported == 1
 
 
-def test_a_file_or_a_stream_may_be_given(tmp_path: Path) -> None:
+def test_a_file_may_be_given(tmp_path: Path) -> None:
     data = zipped({"a.hea": HEADER, "a.dat": b"12"})
     (tmp_path / "up.zip").write_bytes(data)
     assert files_below(unpack_zip(tmp_path / "up.zip", tmp_path / "1")) == {"a.hea", "a.dat"}
-    assert files_below(unpack_zip(io.BytesIO(data), tmp_path / "2")) == {"a.hea", "a.dat"}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,14 @@ def test_a_file_or_a_stream_may_be_given(tmp_path: Path) -> None:
         "-rf/a.dat",
         "x /a.dat",
         "é.dat",
+        "a\u202etad.dat",
+        "a\u2025/a.dat",
+        "\\\\server\\share\\a.dat",
+        "CON.dat",
+        "nul/a.dat",
+        "com1.dat.dat",
+        "x./a.dat",
+        "a" * 101 + ".dat",
         "1/2/3/4/5/6/7/8/a.dat",
     ],
 )
@@ -88,7 +99,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(StudyError, match="too large"):
         unpack_zip(zipped({"a.hea": HEADER, "a.dat": bytes(30_000_000)}), tmp_path / "1")
     with pytest.raises(StudyError, match="too large"):
-        unpack_zip(zipped({"a.hea": HEADER + b"#" * uploads.MAX_HEADER}), tmp_path / "2")
+        unpack_zip(zipped({"a.hea": HEADER + b"#" * LARGEST_HEADER}), tmp_path / "2")
     monkeypatch.setattr(uploads, "MAX_TOTAL", 1000)
     with pytest.raises(StudyError, match="too large"):
         unpack_zip(zipped({"a.hea": HEADER, "a.dat": bytes(600), "b.dat": bytes(600)}), tmp_path / "3")
@@ -114,6 +125,51 @@ def test_links_encrypted_files_and_doubles_are_refused(tmp_path: Path) -> None:
     encrypted[encrypted.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(StudyError, match="encrypted"):
         unpack_zip(bytes(encrypted), tmp_path / "3")
+
+
+def test_devices_and_unusual_packing_are_refused(tmp_path: Path) -> None:
+    for number, kind in enumerate((stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR)):
+        device = zipfile.ZipInfo("a.dat")
+        device.external_attr = (kind | 0o666) << 16
+        with pytest.raises(StudyError, match="device"):
+            unpack_zip(zipped({"a.hea": HEADER}, device), tmp_path / f"{number}")
+    for number, method in enumerate((zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2)):
+        packed = zipfile.ZipInfo("a.dat")
+        packed.compress_type = method
+        with pytest.raises(StudyError, match="deflate"):
+            unpack_zip(zipped({"a.hea": HEADER}, packed), tmp_path / f"packed {number}")
+    assert files_below(tmp_path) == set()
+
+
+def test_a_name_that_ends_early_is_refused(tmp_path: Path) -> None:
+    data = zipped({"a.hea": HEADER, "a.dat_.dat": b"12"}).replace(b"a.dat_.dat", b"a.dat\0.dat")
+    with pytest.raises(StudyError, match="Rename"):
+        unpack_zip(data, tmp_path / "upload")
+
+
+def test_one_place_for_a_file_and_a_folder_is_refused(tmp_path: Path) -> None:
+    for number, names in enumerate((("x.dat", "X.dat/a.dat"), ("x.dat/a.dat", "x.dat"))):
+        with pytest.raises(StudyError, match="both a file and a folder"):
+            unpack_zip(zipped({"a.hea": HEADER, **dict.fromkeys(names, b"12")}), tmp_path / f"{number}")
+
+
+def test_entries_that_lie_over_one_another_are_refused(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.hea": HEADER, "b.dat": bytes(3000), "c.dat": bytes(3000)}))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        of_b = archive.getinfo("b.dat").header_offset
+    of_c = data.rindex(b"PK\x01\x02")
+    data[of_c + 42 : of_c + 46] = of_b.to_bytes(4, "little")  # c's bytes are b's once more
+    with pytest.raises(StudyError, match="over one another"):
+        unpack_zip(bytes(data), tmp_path / "upload")
+    assert files_below(tmp_path) == set()
+
+
+def test_a_list_of_files_too_long_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = zipped({"a.hea": HEADER, **{f"{number}.txt": b"" for number in range(100)}})
+    unpack_zip(data, tmp_path / "1")
+    monkeypatch.setattr(uploads, "MAX_LIST", 2000)
+    with pytest.raises(StudyError, match="lists more"):
+        unpack_zip(data, tmp_path / "2")
 
 
 def test_what_is_no_zip_of_records_is_refused(tmp_path: Path) -> None:
