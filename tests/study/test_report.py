@@ -370,7 +370,7 @@ def test_the_page_asks_for_nothing_outside(web: str) -> None:
 def test_the_page_s_contents_lead_somewhere(web: str) -> None:
     there = set(re.findall(r"<section id=(s\d+)>", web))
     assert set(re.findall(r"href='#(s\d+)'", web)) == there
-    assert len(there) == 15
+    assert len(there) == 16
 
 
 def test_what_people_typed_stays_text_in_the_page_and_the_pdf(db: Database) -> None:

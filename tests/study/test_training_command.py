@@ -27,7 +27,7 @@ ITERATIONS = 12
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "Settings", lambda: train_small.SETTINGS)
+    monkeypatch.setattr(train, "Settings", train_small.settings)
     monkeypatch.setattr(training_report, "MEASURED", 2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 from generator.sssd import train
@@ -10,7 +11,13 @@ from tests.generator import tiny_training
 
 SETTINGS = tiny_training.small(save_seconds=0.01)
 
+
+def settings(*, only_strips: bool = False) -> train.Settings:
+    """In the place of train.Settings."""
+    return dataclasses.replace(SETTINGS, only_strips=only_strips)
+
+
 if __name__ == "__main__":
-    train.Settings = lambda: SETTINGS  # type: ignore[assignment,misc]
+    train.Settings = settings  # type: ignore[assignment,misc]
     training_report.MEASURED = training_report.SHOWN
     sys.exit(cli.main())
