@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import norm
 
 from generator.simulate import stand_in
-from generator.strip import strip_hash, to_bytes
+from generator.strip import as_shown, strip_hash, to_bytes
 from storage import audit, strips
 from storage import people as stored_people
 from storage import studies as stored
@@ -185,7 +185,7 @@ def _read(db: Database, study_id: int, round_id: int, readers: list[Person], rep
         if stored.study(session, study_id).unblinded_at is not None:
             return
         rhythms = {case.code: case.rhythm for case in stored.cases(session, study_id)}
-    real = {strip_hash(stand_in(rhythm, SEED + i)) for rhythm in ("NSR", "AF") for i in range(STAND_INS)}
+    real = {strip_hash(as_shown(stand_in(rhythm, SEED + i))) for rhythm in ("NSR", "AF") for i in range(STAND_INS)}
     rng = np.random.default_rng(SEED)
     for place, reader in enumerate(readers):
         shown: dict[str, int] = {}

@@ -108,9 +108,9 @@ def test_each_role_is_offered_its_own_screens(house: House) -> None:
             offered[key] = tab.run().pages()
     assert offered == {
         "reader": ["", "me"],
-        "coordinator": ["", "findings", "team", "me"],
-        "researcher": ["", "findings", "draw", "measure", "import", "me"],
-        "admin": ["", "findings", "draw", "measure", "import", "team", "me"],
+        "coordinator": ["", "plan", "findings", "team", "me"],
+        "researcher": ["", "plan", "findings", "draw", "measure", "import", "me"],
+        "admin": ["", "plan", "findings", "draw", "measure", "import", "team", "me"],
     }
 
 

@@ -52,7 +52,7 @@ def test_training_goes_on_where_it_stopped_and_its_checkpoint_draws(ward: Path, 
     from generator.sssd import train
 
     tiny = tiny_training.small()
-    monkeypatch.setattr(train, "Settings", lambda: tiny)
+    monkeypatch.setattr(train, "Settings", lambda **_: tiny)
     monkeypatch.setattr(training_report, "MEASURED", 2)
     few = tmp_path / "few.csv"
     with (ward / "labels.csv").open() as lines:

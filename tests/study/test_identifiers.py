@@ -31,7 +31,7 @@ from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospi
 from tests.wfdb_files import edit_header, signals, write_record
 
 NAME, BORN, NUMBER, RECORDED, WARD_NOTE = "Wilhelmine Musterfrau", "17/05/1949", "MRN-4711-0815", "23/11/2019", "transferred by Dr. Zylinder"
-IDENTIFIERS = (NAME, "Musterfrau", BORN, "1949", NUMBER, "4711", RECORDED, "11/2019", "09:41:07", "Zylinder")
+IDENTIFIERS = (NAME, "Musterfrau", BORN, "05/1949", NUMBER, "MRN-4711", RECORDED, "11/2019", "09:41:07", "Zylinder")
 
 
 def files_of_patients(folder: Path) -> None:
