@@ -13,7 +13,7 @@ from study.leak_gate import ARMS, UNNAMED, sentence
 
 _VERDICTS = {"open": ("good", "open"), "warn": ("bad", "open, with a warning"), "refuse": ("bad", "shut")}
 _COLOURS, _INK = ("#0b4f9e", "#c2410c"), "#141414"
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 560, 250, 46, 40, 200  # pixels: the picture, and the axes in it
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 580, 250, 46, 32, 40, 200  # pixels: the picture, and the axes in it
 
 
 def picture(distribution: Mapping[str, Any]) -> str:
@@ -21,7 +21,7 @@ def picture(distribution: Mapping[str, Any]) -> str:
     arms = [name for name in (*ARMS, *UNNAMED) if name in distribution]
     edges = distribution["edges"]
     most = max(max(distribution[arm]) for arm in arms)
-    width = (_WIDTH - _LEFT - 12) / (len(edges) - 1)
+    width = (_WIDTH - _LEFT - _RIGHT) / (len(edges) - 1)
     drawn = []
     for number, (arm, colour) in enumerate(zip(arms, _COLOURS, strict=True)):
         fill = colour if number == 0 else "url(#hatched)"
@@ -31,7 +31,7 @@ def picture(distribution: Mapping[str, Any]) -> str:
             high, left = share / most * (_BOTTOM - _TOP), _LEFT + (i + 0.08 + 0.42 * number) * width
             box = f'x="{left:.1f}" y="{_BOTTOM - high:.1f}" width="{0.42 * width:.1f}" height="{high:.1f}"'
             drawn.append(f'<rect {box} fill="{fill}" stroke="{colour}"/>' if share else "")
-    drawn += [_word(_LEFT + i * width, _BOTTOM + 16, f"{edge:g}", "middle", 11) for i, edge in enumerate(edges)]
+    drawn += [_word(_LEFT + i * width, _BOTTOM + 16, f"{edge:.3g}", "middle", 11) for i, edge in enumerate(edges)]
     drawn += [_word(_LEFT - 6, y, text, "end", 11) for y, text in ((_TOP + 4, f"{most:.0%}"), (_BOTTOM, "0"))]
     drawn.append(_word((_LEFT + _WIDTH) / 2, _BOTTOM + 38, distribution["feature"], "middle"))
     hatch = (
@@ -41,7 +41,7 @@ def picture(distribution: Mapping[str, Any]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'font-family="{FONT}"><title>{escape(in_words(distribution))}</title><rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>{hatch}'
-        f'{"".join(drawn)}<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_WIDTH - 12}" fill="none" stroke="{_INK}"/></svg>'
+        f'{"".join(drawn)}<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_WIDTH - _RIGHT}" fill="none" stroke="{_INK}"/></svg>'
     )
 
 
@@ -59,8 +59,8 @@ def page(report: Mapping[str, Any], facts: Mapping[str, str]) -> str:
     """A self-contained HTML document: no script, nothing fetched. report: LeakReport.as_dict(); facts: what was compared. All text is escaped."""
     word, verdict = _VERDICTS[report["verdict"]]
     low, high = report["auc_ci"]
-    found = f"AUC {report['auc']:.2f} (95 % interval {low:.2f} to {high:.2f}), permutation p = {report['p_value']:.3f}"
-    said = "Format features do not tell the arms apart." if report["verdict"] == "open" else sentence(report)
+    found = f"Permutation p = {report['p_value']:.3f}; 95 % interval of the AUC {low:.2f} to {high:.2f}."
+    said = f"Format features do not tell the arms apart: AUC {report['auc']:.2f}." if report["verdict"] == "open" else sentence(report)
     told = "".join(f"<tr><th scope=row>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
     worst = report["worst_feature"]
     amplitude = report["amplitude"]
@@ -71,7 +71,7 @@ def page(report: Mapping[str, Any], facts: Mapping[str, str]) -> str:
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         "<meta name=viewport content='width=device-width'>"
         f"<title>Leak gate: {verdict}</title><style>{STYLE}</style></head><body><h1>Leak gate</h1>"
-        f"<div class='verdict {word}'><strong>The gate is {verdict}</strong><p>{escape(found)}. {escape(said)}</p></div>"
+        f"<div class='verdict {word}'><strong>The gate is {verdict}</strong><p>{escape(said)} {escape(found)}</p></div>"
         f"<h2>What was compared</h2><table class=facts><tbody>{told}</tbody></table>"
         f"<h2>The worst feature: {escape(worst)}</h2><figure>{picture(report['distribution'])}<figcaption>{escape(_meaning(worst))}. "
         f"Share of each arm's strips.</figcaption></figure>"
