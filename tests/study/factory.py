@@ -15,6 +15,7 @@ from storage.people import NewPerson
 from storage.strips import NewDrawing, NewRecording, NewRejection
 from storage.studies import NewCase
 from storage.tables import Judgement
+from study.commitment import commit
 from study.people import Person
 from study.protocol import CUES, MORPHOLOGY_ITEMS, Protocol
 from study.roles import Role
@@ -88,6 +89,8 @@ def read_study(
         round_id = studies.add_round(
             session, study_id=study_id, number=1, plan=plan, leak={"auc": 0.5, "verdict": "open"}, opened_by=coordinator_id, starts_at=START
         )
+        coordinator = Person(coordinator_id, f"coordinator{seed}", "Cora Ordinator", Role.COORDINATOR, "Heidelberg", demo)
+        commit(session, coordinator, round_id)
         new = [NewCase(strip_ids[i], "scored", f"{seed:04x}{i:08x}") for i in range(cases)]
         new += [NewCase(strip_ids[i], "repeat", f"{seed:04x}{cases + i:08x}", repeat_of=i) for i in range(repeats)]
         case_ids = studies.add_cases(session, round_id, new)
@@ -118,7 +121,6 @@ def read_study(
             studies.change(session, study_id, unblinded_by=second_id, unblinded_at=START + timedelta(days=1, minutes=5))
             audit.append(session, second_id, "unblinded", f"study {study_id}", {"snapshot": snapshots.take(session, study_id)})
         audit.append(session, coordinator_id, "person added", "person 999", {"username": "somebody.else"})
-    coordinator = Person(coordinator_id, f"coordinator{seed}", "Cora Ordinator", Role.COORDINATOR, "Heidelberg", demo)
     return Planted(study_id, coordinator, reader_ids, calls, dict(zip(case_ids, truth + truth[:repeats], strict=True)))
 
 
