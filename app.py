@@ -7,17 +7,13 @@ headers, and the runner process that does the long work.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import gc
-import hashlib
 import json
 import os
-import re
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import streamlit as st
@@ -25,9 +21,10 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pages import access, desk, front_door
+from pages.security_headers import SECURITY_HEADERS, SecurityHeaders
 from study import cases, jobs, people, printing, runner_process
 from study.errors import Problems, SignInRefused, StudyError, Unavailable
 from study.people import Person
@@ -51,13 +48,6 @@ def main() -> None:
 # ---- the server ----
 
 
-def _inline_scripts() -> str:
-    """Streamlit's page holds a script of a few lines: the policy names its hash, and no other inline script runs."""
-    page = (Path(st.__file__).parent / "static" / "index.html").read_bytes()
-    hashes = (hashlib.sha256(script).digest() for script in re.findall(rb"<script>(.*?)</script>", page, re.DOTALL))
-    return " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in hashes)
-
-
 IDENTITY_HEADER = b"x-blindstrip-person"  # server.trustedUserHeaders turns it into st.user.person
 PERSON = "blindstrip.person"  # where the gate leaves who it is in a request's scope
 PUBLIC = ("/welcome", "/welcome/demo", "/set-up", "/sign-in", "/demo/sign-in", "/sign-out", "/healthz")
@@ -66,22 +56,6 @@ CSRF_COOKIE = "blindstrip_form"
 UPLOADS = "/_stcore/upload_file/"
 LARGEST_FORM, LARGEST_ANSWER = 16_384, 65_536  # bytes
 NOT_SIGNED_IN = 4401  # websocket close code
-
-SECURITY_HEADERS = {
-    "content-security-policy": (
-        f"default-src 'self'; script-src 'self' {_inline_scripts()} blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; "
-        "form-action 'self'"
-    ),
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), display-capture=(), payment=(), usb=(), serial=(), bluetooth=(), hid=()",
-    "cache-control": "no-store",
-}
-OVER_TLS = {"strict-transport-security": "max-age=31536000"}  # a proxy that ends TLS says so by X-Forwarded-Proto: docs/threat-model.md
 
 
 class IdentityGate:
@@ -121,24 +95,6 @@ async def _refusal(request: Request) -> Response:
     if "text/html" not in request.headers.get("accept", "") and request.url.path != "/":
         return PlainTextResponse("Not signed in.", 401)
     return await _to_the_door()
-
-
-class SecurityHeaders:
-    """Adds SECURITY_HEADERS to every answer that does not bring its own; Streamlit's script and style files bring how long they may be kept."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                ours = {**SECURITY_HEADERS, **(OVER_TLS if scope["scheme"] == "https" else {})}
-                extra = [(name.encode(), value.encode()) for name, value in ours.items() if name.encode() not in present]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 async def _person_at(connection: HTTPConnection) -> Person | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from generator.errors import GeneratorError, Refused
 from generator.leads import lead_name
-from generator.leak_features import Signals
+from generator.leak_features import FEWEST_SECONDS, Signals
 from generator.recordings import TABLES, Candidate, find
 from generator.recordings.wfdb_record import read_as_is
 
@@ -47,4 +47,7 @@ def _signals(path: Path) -> Signals:
     leads = tuple(lead_name(name) or "" for name in found.names)
     if not any(leads):
         raise Refused("missing lead", f"{path}: none of {', '.join(found.names)} is a lead of a 12-lead ECG. Correct the names in its header.")
+    if found.microvolts.shape[1] < FEWEST_SECONDS * found.rate:
+        seconds = found.microvolts.shape[1] / found.rate
+        raise Refused("too short", f"{path}: {seconds:.1f} s. The leak gate needs {FEWEST_SECONDS:g} s. Leave it out.")
     return Signals(found.microvolts, found.stored, leads, found.rate, found.samples)

@@ -11,10 +11,10 @@ from pages import words
 from pages.access import database
 from study import jobs, leak_gate, leak_page, round_plan
 from study.errors import Problems
+from study.overview import StudyDetail
 from study.people import Person
 from study.practice_round import MOST_CASES, PracticePlan
 from study.round_plan import SEEDS, RoundPlan
-from study.studies import StudyDetail
 
 _SEED = "Whoever knows it can draw the round's synthetic strips again. Left empty, a random one is stored and leaves only with the export."
 _ROTATE = (
@@ -51,12 +51,12 @@ def plan(person: Person, study: StudyDetail) -> None:
 
 
 def gate(report: dict[str, Any]) -> None:
-    """What a gate that warned of a round, or refused a demo's, means: in words, and as the worst feature's two distributions."""
+    """What a gate that warned of a round, or refused a demo's, means: in words, and once unblinded as the worst feature's two distributions."""
     st.warning(words.plain(leak_gate.sentence(report)), icon=":material/visibility:")
     if "distribution" in report:
         _picture(report["distribution"])
-        if leak_gate.UNNAMED[0] in report["distribution"]:
-            st.caption("Which arm is which is not told before the study is unblinded.")
+    else:
+        st.caption("The feature's two distributions are shown once the study is unblinded: they would tell which arm is which.")
 
 
 def _refusal(person: Person, study_id: int) -> None:

@@ -9,10 +9,10 @@ import streamlit as st
 from pages import words
 from pages.access import database
 from study import amendments, closing, commitment
+from study.overview import RoundSummary, StudyDetail
 from study.people import Person
 from study.protocol import QUESTION_ORDERS, Protocol
 from study.roles import Action, may
-from study.studies import RoundSummary, StudyDetail
 
 _COMMITMENT = (
     "The round's seeds, which say who reads what in which order, are bound by this hash (SHA-256) since it was opened. They are told after "

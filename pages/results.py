@@ -15,13 +15,13 @@ from pages import figure, progress, words
 from pages.access import database, require
 from study import jobs, studies
 from study.errors import Problems, StudyError
+from study.overview import StudySummary
 from study.people import Person
 from study.rejections import Rejected
 from study.report.content import BANNER
 from study.report.exhibit import Exhibit
 from study.results import Results
 from study.roles import Action, may
-from study.studies import StudySummary
 
 _TABLES = {
     "realism": "Accuracy, sensitivity, specificity, d', criterion, AUC",

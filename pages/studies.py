@@ -10,10 +10,10 @@ from pages import opening, orders, progress, record, words
 from pages.access import database, require
 from study import people, studies, unblinding
 from study.errors import Problems
+from study.overview import ReaderProgress, RoundSummary, StudyDetail, StudySummary
 from study.people import Person
 from study.protocol import QUESTION_ORDERS, Protocol, phases
 from study.roles import Action, Role, may
-from study.studies import ReaderProgress, RoundSummary, StudyDetail, StudySummary
 
 STUDY = "study"  # the query parameter that keeps the place over a reload
 

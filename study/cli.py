@@ -13,13 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
 from study.commands import agreement, audit, generator, quality, simulation, strips, studies, training, types
+from study.commands.answers import in_words, plain
 from study.errors import Problems
 from study.practice_round import PracticePlan
 from study.protocol import QUESTION_ORDERS, Protocol
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = parser().parse_args(arguments)
         with redirect_stdout(sys.stderr):  # what a library prints is not the answer
             answer = given.run(given)
-        print(json.dumps(answer, allow_nan=False, default=_plain) if given.json else _in_words(answer), flush=True)
+        print(json.dumps(answer, allow_nan=False, default=plain) if given.json else in_words(answer), flush=True)
     except (_WrongArguments, *Problems) as error:
         return _failed(str(error))
     except KeyboardInterrupt:
@@ -356,54 +356,9 @@ def _seed(one: argparse.ArgumentParser) -> None:
     one.add_argument("--seed", type=types.whole(0), default=0, help="(default: 0)")
 
 
-# ---- answers as text ----
-
-
 def _failed(message: str) -> int:
     print(f"blindstrip: {' '.join(message.split())}", file=sys.stderr)
     return FAILED
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="seconds")
-    raise TypeError(f"{type(value).__name__} in a command's answer")
-
-
-def _in_words(value: dict[str, Any] | list[Any], indent: str = "") -> str:
-    """For people: a line a fact, what belongs together indented, records of one kind as a table."""
-    if isinstance(value, dict):
-        return "\n".join(_fact(name.replace("_", " "), one, indent) for name, one in value.items())
-    if isinstance(value, list) and all(isinstance(one, dict) and not any(isinstance(cell, dict) for cell in one.values()) for one in value):
-        return "\n".join(indent + line for line in _table(value))
-    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
-        return f"\n{indent}--\n".join(_in_words(one, indent) for one in value)
-    return "\n".join(f"{indent}- {_shown(one)}" for one in value)
-
-
-def _fact(name: str, value: Any, indent: str) -> str:
-    if value and (isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], (dict, str)))):
-        return f"{indent}{name}:\n{_in_words(value, indent + '  ')}"
-    return f"{indent}{name}: {_shown(value)}"
-
-
-def _table(rows: list[dict[str, Any]]) -> list[str]:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[name.replace("_", " ") for name in names], *([_shown(row.get(name)) for name in names] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-
-
-def _shown(value: Any) -> str:
-    if value is None or (isinstance(value, (dict, list)) and not value):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ _NEVER = (
     "os.system",
     "os.exec",
     "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
     "os.fork",
     "os.forkpty",
 )

@@ -15,7 +15,6 @@ from study.roles import Action, demand
 
 REFUSED_BY_THE_GATE = "round refused by the leak gate"  # in the audit trail
 ARMS = ("real", "synthetic")
-UNNAMED = ("one arm", "the other arm")  # while a round is blind
 _NOTED = ("verdict", "auc", "p_value", "worst_feature", "remedy", "distribution")
 
 
@@ -49,15 +48,11 @@ def noted(report: Mapping[str, Any]) -> dict[str, Any]:
 def blinded(report: Mapping[str, Any]) -> dict[str, Any]:
     """A round's report without what says which arm is which: for everybody, until the study is unblinded.
 
-    The distribution's arms lose their names and stand in an order that follows from their values.
+    Not even the distribution without names: of arms of different sizes, only one has shares that are whole numbers of strips.
     """
-    told = dict(report)
+    told = {name: value for name, value in report.items() if name != "distribution"}
     if "amplitude" in told:
         told["amplitude"] = {name: value for name, value in told["amplitude"].items() if name != "microvolts"}
-    if "distribution" in told:
-        shown = told["distribution"]
-        shares = sorted((shown[arm] for arm in ARMS), reverse=True)
-        told["distribution"] = {"feature": shown["feature"], "edges": shown["edges"], **dict(zip(UNNAMED, shares, strict=True))}
     return told
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from generator.leak_features import AMPLITUDE, AMPLITUDE_MEANS, FEATURES
 from study.conversion_page import STYLE
 from study.ecg_paper import FONT
-from study.leak_gate import ARMS, UNNAMED, sentence
+from study.leak_gate import ARMS, sentence
 
 _VERDICTS = {"open": ("good", "open"), "warn": ("bad", "open, with a warning"), "refuse": ("bad", "shut")}
 _COLOURS, _INK = ("#0b4f9e", "#c2410c"), "#141414"
@@ -18,12 +18,11 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 580, 250, 46, 32, 40, 200  # pix
 
 def picture(distribution: Mapping[str, Any]) -> str:
     """The two distributions as SVG: in each bin a bar for each arm, as high as the arm's share. Solid and hatched, so that no colour is needed."""
-    arms = [name for name in (*ARMS, *UNNAMED) if name in distribution]
     edges = distribution["edges"]
-    most = max(max(distribution[arm]) for arm in arms)
+    most = max(max(distribution[arm]) for arm in ARMS)
     width = (_WIDTH - _LEFT - _RIGHT) / (len(edges) - 1)
     drawn = []
-    for number, (arm, colour) in enumerate(zip(arms, _COLOURS, strict=True)):
+    for number, (arm, colour) in enumerate(zip(ARMS, _COLOURS, strict=True)):
         fill = colour if number == 0 else "url(#hatched)"
         drawn.append(f'<rect x="{_LEFT + number * 170}" y="10" width="12" height="12" fill="{fill}" stroke="{colour}"/>')
         drawn.append(_word(_LEFT + 18 + number * 170, 20, arm))
@@ -49,7 +48,7 @@ def in_words(distribution: Mapping[str, Any]) -> str:
     """What the picture shows, for those who cannot see it."""
     edges = distribution["edges"]
     told = []
-    for arm in (name for name in (*ARMS, *UNNAMED) if name in distribution):
+    for arm in ARMS:
         bins = zip(distribution[arm], edges, edges[1:], strict=False)
         told.append(f"{arm}: " + ", ".join(f"{share:.0%} from {low:g} to {high:g}" for share, low, high in bins if share))
     return f"Distribution of {distribution['feature']}. " + "; ".join(told)

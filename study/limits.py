@@ -32,7 +32,8 @@ def allow_processor(seconds: int) -> None:
     """The system ends this process once it has used so many more seconds of processor time."""
     if resource is not None:
         used = resource.getrusage(resource.RUSAGE_SELF)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+        with suppress(ValueError, OSError):  # a stricter limit stands already
+            resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _limit(name: str, value: int) -> None:

@@ -30,9 +30,9 @@ from study.errors import StudyError
 
 SECONDS_TO_START = 120.0
 SECONDS_TO_LIST = 300.0, 1800.0  # to unpack and list an upload; to list a folder, which may be MIMIC-IV-ECG with its 800,000 rows
-SECONDS_A_RECORDING = 5.0
+SECONDS_A_RECORDING = 5.0  # of processor time where the system keeps it, and of silence: disks stall, but not for that long
 SECONDS_IN_ALL, SECONDS_MORE_A_RECORDING = 600.0, 0.25  # of all recordings: so many, and so many more for each
-COMMAND = (sys.executable, "-m", "study.parsing_child")
+COMMAND = (sys.executable, "-P", "-m", "study.parsing_child")  # -P: no module of the folder that is imported
 LONGEST_LINE = 16 << 20  # bytes
 TOO_SLOW, DIED = f"took longer than {SECONDS_A_RECORDING:g} s to read", "ended the process that read it"
 
@@ -110,13 +110,26 @@ class _Reading:
 
     def _results(self, total: int) -> Iterator[tuple[Candidate, Read | Refused]]:
         for number in range(self.asked.start, total):
-            candidate = _candidate(self._hear(SECONDS_A_RECORDING))
+            candidate = self._candidate(number)
             try:
-                yield candidate, _result(self._hear(SECONDS_A_RECORDING))
+                told = _result(self._hear(SECONDS_A_RECORDING))
             except _Broken as broken:
                 yield candidate, Refused(broken.reason, f"{candidate.path}: {broken.reason}{broken.how}. Export the record again, or leave it out.")
                 if number + 1 < total:
                     self._replace(number + 1)
+            else:
+                yield candidate, told
+
+    def _candidate(self, number: int) -> Candidate:
+        """Whom the child reads next. One that ends between two recordings is replaced, once."""
+        try:
+            return _candidate(self._hear(SECONDS_A_RECORDING))
+        except _Broken:
+            self._replace(number)
+        try:
+            return _candidate(self._hear(SECONDS_A_RECORDING))
+        except _Broken as broken:
+            raise StudyError(f"{self.asked.directory.name}: recording {number + 1} {broken.reason}{broken.how}. Import it in parts.") from None
 
     def _replace(self, start: int) -> None:
         self.child.end()
@@ -127,6 +140,10 @@ class _Reading:
         """Waits until the child has unpacked and listed what it is to read."""
         try:
             self._hear(SECONDS_TO_START)
+        except _Broken as broken:
+            how = "does not start" if broken.reason == TOO_SLOW else f"ends at once{broken.how}"
+            raise StudyError(f"The process that reads recordings {how}. Ask whoever runs the server: its log says more.") from None
+        try:
             return self._hear(self.asked.seconds_to_list)
         except _Broken as broken:
             what = f"takes longer than {self.asked.seconds_to_list:g} s" if broken.reason == TOO_SLOW else f"{broken.reason}{broken.how}"
@@ -143,6 +160,8 @@ class _Reading:
             if time.monotonic() > ends:
                 raise _Broken(TOO_SLOW)
         if not line:
+            raise _Broken(DIED, f" ({self.child.end()})")
+        if not line.endswith(b"\n"):
             raise _Broken(DIED, f" ({self.child.end()})")
         told = json.loads(line)
         if "fault" in told:
@@ -165,10 +184,10 @@ class _Child:
 
     def __init__(self, asked: Asked) -> None:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}  # no database, no password
-        rooms = str(Path(__file__).resolve().parents[1])
-        environment |= {"PYTHONPATH": rooms, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        self.process = subprocess.Popen([*COMMAND, asked.to_json()], env=environment, stdin=pipe, stdout=pipe, stderr=nowhere, start_new_session=True)
+        found = [str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)]  # it imports what this process does
+        environment |= {"PYTHONPATH": os.pathsep.join(found), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([*COMMAND, asked.to_json()], env=environment, stdin=pipe, stdout=pipe, start_new_session=True)
         self._said: queue.Queue[bytes] = queue.Queue(_LINES_AHEAD)
         self._ended = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()

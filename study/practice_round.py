@@ -18,11 +18,12 @@ from storage.tables import now
 from study import allocation, round_strips
 from study.allocation import Composition
 from study.errors import StudyError
+from study.overview import TELLING
 from study.people import Person
 from study.roles import Action, demand
 from study.round_plan import SEEDS, check_number, refuse_too_few
 from study.round_strips import Draw, Report
-from study.studies import TELLING, place, refuse_when_unblinding_asked, study_to_change
+from study.studies import place, refuse_when_unblinding_asked, study_to_change
 
 MOST_CASES = 40
 NO_GATE = "Practice tells its answers and is no part of the analysis: its strips did not pass through the leak gate."

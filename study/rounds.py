@@ -21,12 +21,13 @@ from study.commitment import commit
 from study.controls import Controls
 from study.errors import StudyError
 from study.leak_gate import REFUSED_BY_THE_GATE, noted
+from study.overview import TELLING
 from study.people import Person
 from study.protocol import phases
 from study.roles import Action, demand
 from study.round_plan import SEEDS, CheckedPlan, RoundPlan, check, check_plan, choose_earlier, earlier_cases, washout_days
 from study.round_strips import Batch, Draw, Report
-from study.studies import TELLING, place
+from study.studies import place
 
 __all__ = ["ONE_ARM", "OPENED_IN_A_DEMO", "REFUSE", "SEEDS", "CheckedPlan", "Draw", "Gate", "RoundPlan", "check_plan", "leak_gate", "open_round"]
 

@@ -4,135 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage import amendments, audit, closings, commitments, signatures, snapshots
+from storage import audit, closings
 from storage import people as stored_people
-from storage import practice as stored_practice
 from storage import studies as stored
 from storage.database import Database
-from study import allocation, leak_gate, practice, rotation
+from study import allocation, overview, rotation
 from study.errors import NotAllowed, StudyError
+from study.overview import StudyDetail, StudySummary
 from study.people import Person
-from study.protocol import Protocol, changes_in_words
+from study.protocol import Protocol
 from study.roles import Action, Role, demand
 
 TITLE_LENGTH = 200
-TELLING = ("seed", "seeds")  # a seed and the list of recordings would tell the arms: seeds leave with the export, after unblinding
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    id: int
-    title: str
-    demo: bool
-    state: str  # set up, reading, read through, unblinding asked, unblinded
-    sites: list[str]
-    readers: int
-    rounds: int
-    done: int  # judgements
-    total: int  # placements
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class ReaderProgress:
-    person_id: int
-    name: str
-    site: str
-    done: int  # answers: a case of a purpose-blind round takes two
-    total: int
-    rounds: int  # in which the reader has cases
-    signed: int  # of these
-    signed_at: datetime | None  # the last signature
-
-
-@dataclass(frozen=True)
-class ReaderPractice:
-    person_id: int
-    name: str
-    site: str
-    attempt: int  # from 1; 0 before the first answer
-    done: int  # cases of this attempt
-    total: int
-    passed: bool  # in any attempt
-
-
-@dataclass(frozen=True)
-class PracticeSummary:
-    id: int
-    cases: int
-    opened_at: datetime
-    opened_by: str
-    plan: dict[str, Any]  # without the seeds
-    readers: list[ReaderPractice]
-
-
-@dataclass(frozen=True)
-class RoundSummary:
-    id: int
-    number: int
-    cases: int  # of all readers together
-    opened_at: datetime
-    starts_at: datetime
-    opened_by: str
-    plan: dict[str, Any]  # as asked and as achieved; without the seeds
-    leak: dict[str, Any]  # the leak gate's report; which arm is which, only once the study is unblinded
-    readers: list[ReaderProgress]
-    protocol_hash: str  # in force when it was opened
-    commitment: str | None  # the hash that binds its seeds: study.commitment; None: opened before there were commitments
-    closed_at: datetime | None  # by hand, before everybody had read and signed
-    closed_by: str | None
-    closed_because: str | None
-
-    @property
-    def closed(self) -> bool:
-        """By hand, or because every reader has read and signed."""
-        return self.closed_at is not None or all(one.done == one.total and one.signed == one.rounds for one in self.readers)
-
-
-@dataclass(frozen=True)
-class AmendmentSummary:
-    number: int
-    at: datetime
-    by: str
-    change: str  # from -> to
-    reason: str
-    done: int  # judgements that were in, of `total`
-    total: int
-
-
-@dataclass(frozen=True)
-class StudyDetail:
-    id: int
-    title: str
-    demo: bool
-    state: str
-    protocol: Protocol
-    protocol_hash: str
-    frozen_at: datetime | None
-    created_by: str
-    created_at: datetime
-    readers: list[ReaderProgress]  # over all rounds
-    practice: PracticeSummary | None
-    rounds: list[RoundSummary]
-    refused_openings: int  # how often the leak gate kept a round of this study shut
-    unblinding_asked_by: str | None
-    unblinding_asked_by_id: int | None  # this person may not confirm
-    unblinding_asked_at: datetime | None
-    unblinded_by: str | None
-    unblinded_at: datetime | None
-    amendments: list[AmendmentSummary]
-    snapshot: str | None  # SHA-256
-
-    @property
-    def closed(self) -> bool:
-        """Whether every round is."""
-        return bool(self.rounds) and all(one.closed for one in self.rounds)
 
 
 def create_study(db: Database, by: Person, title: str, protocol: Protocol, reader_ids: Sequence[int]) -> int:
@@ -192,14 +79,14 @@ def studies(db: Database, person: Person) -> list[StudySummary]:
     """Newest first; demo people see demo studies only. Raises NotAllowed for readers, who see their rounds instead."""
     demand(person, Action.SEE_STUDIES)
     with db.read() as session:
-        return [_summary(session, study) for study in stored.all_studies(session) if study.demo or not person.demo]
+        return [overview.summary(session, study) for study in stored.all_studies(session) if study.demo or not person.demo]
 
 
 def study(db: Database, person: Person, study_id: int) -> StudyDetail:
     """Everything but the arms, the answers and the seeds. Raises NotAllowed, or StorageError for an unknown id."""
     demand(person, Action.SEE_STUDIES)
     with db.read() as session:
-        return _detail(session, study_to_see(session, person, study_id))
+        return overview.detail(session, study_to_see(session, person, study_id))
 
 
 def study_to_see(session: Session, person: Person, study_id: int, *, lock: bool = False) -> stored.StudyRow:
@@ -284,120 +171,3 @@ def _checked_readers(session: Session, by: Person, reader_ids: Sequence[int]) ->
             raise StudyError(f"readers: {person.name} is a {person.role}, not a reader. Whoever can see where strips come from must not judge them.")
         checked.append(reader_id)
     return checked
-
-
-def _summary(session: Session, study: stored.StudyRow) -> StudySummary:
-    readers = stored.readers(session, study.id)
-    rounds = stored.rounds(session, study.id)
-    progress = stored.progress(session, study.id)
-    done, total = sum(one.done for one in progress), sum(one.total for one in progress)
-    return StudySummary(
-        id=study.id,
-        title=study.title,
-        demo=study.demo,
-        state=_state(study, done, total),
-        sites=list(dict.fromkeys(reader.site for reader in readers)),
-        readers=len(readers),
-        rounds=len(rounds),
-        done=done,
-        total=total,
-        created_at=study.created_at,
-    )
-
-
-def _detail(session: Session, study: stored.StudyRow) -> StudyDetail:
-    readers = stored.readers(session, study.id)
-    progress = stored.progress(session, study.id)
-    signed = signatures.of_study(session, study.id)
-    names = _Names(session)
-    gate = dict if study.unblinded_at else leak_gate.blinded
-    closed = {one.round_id: one for one in closings.of_study(session, study.id)}
-    committed = commitments.published(session, study.id)
-
-    def of(reader: stored.ReaderRow, round_id: int | None) -> ReaderProgress:
-        own = [one for one in progress if one.reader_id == reader.id and round_id in (None, one.round_id)]
-        moments = [signed[one.round_id, reader.id][0] for one in own if (one.round_id, reader.id) in signed]
-        done, total = sum(one.done for one in own), sum(one.total for one in own)
-        return ReaderProgress(reader.id, reader.name, reader.site, done, total, len(own), len(moments), max(moments, default=None))
-
-    def round_(opened: stored.RoundRow) -> RoundSummary:
-        by_hand = closed.get(opened.id)
-        return RoundSummary(
-            opened.id,
-            opened.number,
-            opened.cases,
-            opened.opened_at,
-            opened.starts_at,
-            names[opened.opened_by] or "",
-            {key: value for key, value in opened.plan.items() if key not in TELLING},
-            {key: value for key, value in gate(opened.leak).items() if key not in TELLING},
-            [of(reader, opened.id) for reader in readers],
-            opened.protocol_hash,
-            committed.get(opened.id),
-            by_hand.closed_at if by_hand else None,
-            names[by_hand.closed_by] if by_hand else None,
-            by_hand.reason if by_hand else None,
-        )
-
-    return StudyDetail(
-        id=study.id,
-        title=study.title,
-        demo=study.demo,
-        state=_state(study, sum(one.done for one in progress), sum(one.total for one in progress)),
-        protocol=Protocol.from_dict(study.protocol),
-        protocol_hash=study.protocol_hash,
-        frozen_at=study.frozen_at,
-        created_by=names[study.created_by] or "",
-        created_at=study.created_at,
-        readers=[of(reader, None) for reader in readers],
-        practice=_practice(session, study, readers, names),
-        rounds=[round_(opened) for opened in stored.rounds(session, study.id)],
-        refused_openings=audit.count(session, action=leak_gate.REFUSED_BY_THE_GATE, subject=f"study {study.id}"),
-        unblinding_asked_by=names[study.unblinding_asked_by],
-        unblinding_asked_by_id=study.unblinding_asked_by,
-        unblinding_asked_at=study.unblinding_asked_at,
-        unblinded_by=names[study.unblinded_by],
-        unblinded_at=study.unblinded_at,
-        amendments=[
-            AmendmentSummary(
-                one.number, one.amended_at, names[one.amended_by] or "", changes_in_words(one.before, one.after), one.reason, one.done, one.total
-            )
-            for one in amendments.of_study(session, study.id)
-        ],
-        snapshot=snapshots.sha256(session, study.id),
-    )
-
-
-def _practice(session: Session, study: stored.StudyRow, readers: Sequence[stored.ReaderRow], names: _Names) -> PracticeSummary | None:
-    opened = stored.practice_round(session, study.id)
-    if opened is None:
-        return None
-    found = []
-    for reader in readers:
-        attempt = stored_practice.attempt(session, opened.id, reader.id)
-        done = sum(number == attempt for number, _, _ in stored_practice.given(session, opened.id, reader.id))
-        passed = not practice.still_to_pass(session, study.id, reader.id)
-        found.append(ReaderPractice(reader.id, reader.name, reader.site, attempt if done else 0, done, opened.cases, passed))
-    plan = {key: value for key, value in opened.plan.items() if key not in TELLING}
-    return PracticeSummary(opened.id, opened.cases, opened.opened_at, names[opened.opened_by] or "", plan, found)
-
-
-def _state(study: stored.StudyRow, done: int, total: int) -> str:
-    if study.unblinded_at is not None:
-        return "unblinded"
-    if study.unblinding_asked_at is not None:
-        return "unblinding asked"
-    if total == 0:
-        return "set up"
-    return "read through" if done == total else "reading"
-
-
-class _Names:
-    """The names of people by id, looked up when asked for."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __getitem__(self, person_id: int | None) -> str | None:
-        person = stored_people.by_id(self._session, person_id) if person_id is not None else None
-        return person.name if person else None

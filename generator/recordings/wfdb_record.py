@@ -83,13 +83,15 @@ def read_digital(path: Path) -> tuple[NDArray[np.int64], list[str], list[float]]
 def read_as_is(path: Path) -> AsStored:
     """The signals with nothing done to them: no lead chosen, no rate changed, limb leads that contradict each other included.
 
-    Raises Refused for files that cannot be read, for unknown units, and for missing samples.
+    Raises Refused for files that cannot be read, for a lead of unknown unit, and for one with missing samples. Signals that are no leads keep their unit.
     """
     header = read_header(path)
     record = _samples(path, header, physical=False)
     names = [name or "" for name in record.sig_name]
     microvolts = np.asarray(record.dac(), dtype=np.float64).T  # (leads, samples)
     for i, name in enumerate(names):
+        if lead_name(name) is None:  # a respiration in ohms, a pressure: no lead
+            continue
         microvolts[i] *= 1000 / _per_millivolt(path, name, header.units[i])
         if not np.isfinite(microvolts[i]).all():
             raise Refused("missing samples (NaN)", f"{path}: lead {name} has samples without a value. Export it again, or leave it out.")
@@ -102,12 +104,12 @@ def read_header(path: Path) -> Header:
     file = path.with_name(path.name + ".hea")
     try:
         with file.open("rb") as header:
-            text = header.read(LARGEST_HEADER + 1).decode("utf-8", errors="replace")
+            content = header.read(LARGEST_HEADER + 1)
     except OSError as error:
         raise Refused("missing file", f"{file}: {error.strerror or error}. Import the folder with all its files.") from error
-    if len(text) > LARGEST_HEADER:
+    if len(content) > LARGEST_HEADER:
         raise Refused("wrong header", f"{file}: more than {LARGEST_HEADER} bytes, which no header has. Export the record again.")
-    lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line.split() for line in content.decode("utf-8", errors="replace").splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines or len(lines[0]) < 3:
         raise Refused("wrong header", f"{file}: the first line names no sampling rate. Export the record again.")
     if "/" in lines[0][0]:

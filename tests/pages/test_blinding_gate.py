@@ -1,4 +1,4 @@
-"""What a coordinator sees of the leak gate: its picture, without the arms' names while a round is blind, and why the last opening was refused."""
+"""What a coordinator sees of the leak gate: words while a round is blind, the picture afterwards, and why the last opening was refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from storage import audit
 from storage.database import Database
-from storage.tables import Round
+from storage.tables import Round, Study, now
 from study import leak_gate
 from tests.pages.visiting import Visit, shown
 from tests.study.test_leak_command import REPORT, swapped
@@ -33,13 +33,16 @@ def pictures(test: AppTest) -> list[str]:
     return [str(element.proto) for element in test.get("image")]
 
 
-def test_a_warning_is_shown_with_its_picture_and_remedy(visit: Visit, db: Database) -> None:
+def test_a_warning_is_shown_with_its_remedy_and_pictured_after_unblinding(visit: Visit, db: Database) -> None:
     of_round(db, visit.world, REPORT)
     test = visit.as_("coordinator", "studies", study=visit.world.study_id)
     assert "noise floor most of all. Train longer." in shown(test)
-    [picture] = pictures(test)
-    assert "Distribution of noise floor. one arm: 75% from 0 to 1" in picture
-    assert "Which arm is which is not told" in shown(test)
+    assert not pictures(test)
+    assert "shown once the study is unblinded" in shown(test)
+    with db.write() as session:
+        session.execute(update(Study).where(Study.id == visit.world.study_id).values(unblinded_by=visit.world.people["admin"].id, unblinded_at=now()))
+    [picture] = pictures(visit.as_("coordinator", "studies", study=visit.world.study_id))
+    assert "Distribution of noise floor. real: 25% from 0 to 1, 75% from 1 to 2; synthetic: 75% from 0 to 1" in picture
 
 
 @pytest.mark.parametrize("who", ["coordinator", "researcher"])

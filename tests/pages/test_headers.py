@@ -15,9 +15,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import app
-from app import OVER_TLS, SECURITY_HEADERS
 from pages import front_door
 from pages.access import COOKIE
+from pages.security_headers import OVER_TLS, SECURITY_HEADERS
 from storage.database import Database
 from study import cases
 from tests import world

@@ -98,7 +98,7 @@ def test_what_is_wrong_with_the_folder_is_told_in_words(tmp_path: Path) -> None:
 def test_the_child_knows_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLINDSTRIP_DATABASE", "postgresql+psycopg://u:secret@host/name")
     with read_apart(Asked(folder_of(tmp_path / "ward", "a"))) as found:
-        [child] = [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+        [child] = [one for one in psutil.Process().children() if "parsing_child" in " ".join(one.cmdline())]
         assert not [name for name in child.environ() if name.startswith("BLINDSTRIP")]
         assert "secret" not in " ".join(child.cmdline())
         list(found.results)

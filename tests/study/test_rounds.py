@@ -25,6 +25,7 @@ from storage.tables import Base, Drawing, Placement, ReadingCase, Recording, Rej
 from study import round_plan, rounds, studies, unblinding
 from study.allocation import gate_seed
 from study.errors import NotAllowed, StudyError
+from study.overview import TELLING
 from study.protocol import Protocol
 from study.reading import next_case, submit
 from study.rounds import RoundPlan, check_plan, open_round
@@ -404,7 +405,7 @@ def test_controls_are_obvious_outside_the_gate_and_balanced(house: Hospital) -> 
     assert seen == [6, 6]
     assert {len(own) for own in read_by(house.db, study_id, round_id).values()} == {16}
     assert max(opened.plan["control strips"]["noise of the recorded (microvolts)"]) == pytest.approx(noise(noisy(7)), abs=0.1)
-    told = json.dumps({key: value for key, value in opened.plan.items() if key not in studies.TELLING})
+    told = json.dumps({key: value for key, value in opened.plan.items() if key not in TELLING})
     assert not any(str(one.seed) in told for one in drawn)
     assert {one.seed for one in drawn} == {opened.plan["seeds"]["control 1"], opened.plan["seeds"]["control 2"]}
 
