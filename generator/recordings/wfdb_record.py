@@ -83,7 +83,7 @@ def read_digital(path: Path) -> tuple[NDArray[np.int64], list[str], list[float]]
 def read_as_is(path: Path) -> AsStored:
     """The signals with nothing done to them: no lead chosen, no rate changed, limb leads that contradict each other included.
 
-    Raises Refused for files that cannot be read, for a lead of unknown unit, and for one with missing samples. Signals that are no leads keep their unit.
+    Raises Refused for files that cannot be read, for a lead of unknown unit, and for one with missing samples. Other signals keep their unit.
     """
     header = read_header(path)
     record = _samples(path, header, physical=False)
