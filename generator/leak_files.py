@@ -9,6 +9,7 @@ from generator.errors import GeneratorError, Refused
 from generator.leads import lead_name
 from generator.leak_features import FEWEST_SECONDS, Signals
 from generator.recordings import TABLES, Candidate, find
+from generator.recordings.folder import is_other_file
 from generator.recordings.wfdb_record import read_as_is
 
 Progress = Callable[[int, int], None]  # done, total
@@ -43,6 +44,8 @@ def read_files(candidates: Sequence[Candidate], progress: Progress | None = None
 
 
 def _signals(path: Path) -> Signals:
+    if is_other_file(path):
+        raise Refused("unknown format", f"{path}: formats are compared between WFDB files only. Leave it out, or convert it to WFDB.")
     found = read_as_is(path)
     leads = tuple(lead_name(name) or "" for name in found.names)
     if not any(leads):

@@ -16,8 +16,9 @@ from study.roles import Action
 
 PER_PAGE = 4
 _LAYOUTS = (
-    "PTB-XL and MIMIC-IV-ECG are recognised by their tables. Any other folder of WFDB records needs a CSV with the columns "
-    "record, rhythm (NSR or AF) and, where known, patient. Records of at least 10 s, 100 samples/s, with I, II and V1 to V6."
+    "PTB-XL and MIMIC-IV-ECG are recognised by their tables. Any other folder of recordings (WFDB, DICOM, EDF, HL7 aECG, GE MUSE, Philips Sierra, "
+    "SCP-ECG; CSV and NumPy with columns rate, unit, leads) needs a table labels.csv with the columns record, rhythm (NSR or AF) and, where known, "
+    "patient, age, sex. Recordings of at least 10 s, 100 samples/s, with I, II and V1 to V6."
 )
 
 
@@ -45,7 +46,7 @@ def _bring_in(person: Person) -> None:
         st.caption(_LAYOUTS)
         upload, server = st.tabs(["Zip from this computer", "Folder on the server"])
         with upload, st.form("upload", border=False, clear_on_submit=True):
-            st.file_uploader("Zip of WFDB records with their table of labels", type=["zip"], key="upload-zip")
+            st.file_uploader("Zip of recordings with their table of labels", type=["zip"], key="upload-zip")
             st.form_submit_button("Import the zip", type="primary", on_click=_import_zip, args=(person,))
         with server, st.form("server", border=False):
             st.text_input("Folder", key="server-folder", placeholder="/data/ptb-xl")
@@ -96,6 +97,11 @@ def _report(result: dict[str, Any]) -> None:
             with st.expander("Left out"):
                 rows = [{"Reason": reason, "Rows": n} for reason, n in result["left_out"].items()]
                 st.dataframe(rows, hide_index=True, alt="Rows left out by reason")
+        if dropped := result.get("dropped"):  # an import of before has none
+            with st.expander("Left in the files"):
+                st.caption("What the files say of patients and staff was not stored. By kind, never by value:")
+                rows = [{"Fields": kind, "Files": n} for kind, n in sorted(dropped.items())]
+                st.dataframe(rows, hide_index=True, alt="Kinds of fields that were not stored, with the number of files")
 
 
 # ---- what is there ----

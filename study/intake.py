@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Intake:
     already_present: int = 0
     refused: dict[str, list[str]] = field(default_factory=dict)  # by reason: a message for each, that begins with the file's name
     left_out: dict[str, int] = field(default_factory=dict)  # rows of the table that are neither NSR nor AF, by reason
+    dropped: dict[str, int] = field(default_factory=dict)  # files by the kind of field that was left in them (generator.formats.dropped)
 
     def counts(self) -> dict[str, int | dict[str, int]]:
         """As the command answers under --json."""
@@ -40,6 +42,7 @@ class Intake:
             "already_present": self.already_present,
             "refused": {reason: len(messages) for reason, messages in self.refused.items()},
             "left_out": self.left_out,
+            "dropped": self.dropped,
         }
 
 
@@ -89,7 +92,7 @@ def _read_here(asked: Asked) -> Iterator[Found]:
     """The recordings of a folder, read by this process and without a limit."""
     listing = find(asked.directory, asked.labels, collection=asked.collection)
     results = (
-        (candidate, Read(result.counts, result.rate) if isinstance(result, Recording) else result)
+        (candidate, Read(result.counts, result.rate, result.dropped) if isinstance(result, Recording) else result)
         for candidate, result in read_all(listing.candidates)
     )
     yield Found(listing.kind, len(listing.candidates), dict(listing.left_out), results)
@@ -107,6 +110,7 @@ def _store(db: Database, batch: list[tuple[Candidate, Read | Refused]], before: 
     imported, already_present = before.imported, before.already_present
     refused = {reason: list(messages) for reason, messages in before.refused.items()}
     read = [(candidate, result) for candidate, result in batch if isinstance(result, Read)]
+    dropped = Counter(before.dropped) + Counter(kind for _, recording in read for kind in recording.dropped)
     for _, result in batch:
         if isinstance(result, Refused):
             refused.setdefault(result.reason, []).append(str(result).replace(directory + "/", ""))
@@ -123,7 +127,7 @@ def _store(db: Database, batch: list[tuple[Candidate, Read | Refused]], before: 
             else:
                 message = f"{candidate.record}: labelled {candidate.rhythm} here, stored as {rhythms[digest]}. Correct the table or leave it out."
                 refused.setdefault(OTHER_RHYTHM, []).append(message)
-    return Intake(imported, already_present, refused, before.left_out)
+    return Intake(imported, already_present, refused, before.left_out, dict(dropped))
 
 
 def _new(candidate: Candidate, recording: Read, job_id: int | None) -> strips.NewRecording:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.errors import Cancelled, Refused
+from generator.formats.dropped import KINDS
 from generator.recordings.candidate import Candidate
 from generator.recordings.labels import RHYTHMS
 from generator.strip import Counts, from_bytes
@@ -45,10 +46,11 @@ _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYST
 
 @dataclass(frozen=True)
 class Read:
-    """counts: the strip. rate: samples/s of the file."""
+    """counts: the strip. rate: samples/s of the file. dropped: kinds of fields that stay in the file (generator.formats.dropped)."""
 
     counts: Counts
     rate: float
+    dropped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -246,4 +248,4 @@ def _result(told: dict[str, Any]) -> Read | Refused:
     if "refused" in told:
         reason, message = told["refused"]
         return Refused(str(reason), str(message))
-    return Read(from_bytes(base64.b64decode(told["counts"], validate=True)), float(told["rate"]))
+    return Read(from_bytes(base64.b64decode(told["counts"], validate=True)), float(told["rate"]), KINDS & set(map(str, told["dropped"])))

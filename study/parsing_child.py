@@ -76,7 +76,7 @@ def _read(candidate: Candidate) -> dict[str, Any]:
     except Exception as error:
         message = f"{candidate.path}: {type(error).__name__}. {remedy}"
         return {"refused": ["unreadable record", message], "fault": traceback.format_exc()}
-    return {"counts": base64.b64encode(to_bytes(recording.counts)).decode(), "rate": recording.rate}
+    return {"counts": base64.b64encode(to_bytes(recording.counts)).decode(), "rate": recording.rate, "dropped": sorted(recording.dropped)}
 
 
 class _Confined:

@@ -14,7 +14,9 @@ from typing import BinaryIO
 from generator.recordings.wfdb_record import LARGEST_HEADER, SIGNAL_FILE
 from study.errors import StudyError
 
-KINDS = {".hea", ".dat", ".csv", ".json"}  # everything else (licences, annotations, pictures) is not unpacked
+RECORDINGS = {".hea", ".dcm", ".edf", ".bdf", ".xml", ".scp", ".npy"}
+NO_ENDING = ""  # as DICOM from an archive often has it
+KINDS = {*RECORDINGS, ".dat", ".csv", ".json", NO_ENDING}  # everything else (licences, annotations, pictures) is not unpacked
 MAX_FILES = 20_000
 MAX_FILE = 256 << 20  # bytes; MIMIC-IV-ECG's table of measurements is the largest file that is meant
 MAX_TOTAL = 2 << 30
@@ -29,7 +31,7 @@ _LOCAL_HEADER = 30  # bytes before an entry's name
 
 
 def unpack_zip(source: bytes | Path, directory: Path) -> Path:
-    """Unpack the WFDB records and tables of an uploaded zip below `directory`, which must be empty or new; returns it.
+    """Unpack the recordings and tables of an uploaded zip below `directory`, which must be empty or new; returns it.
 
     Folders are kept (PTB-XL and MIMIC-IV-ECG are nested). Raises StudyError, and leaves no file behind, for whatever is not a plain zip of records:
     encrypted, links, devices, names that lead outside, two files of one name or in one place, too many or too large files, headers that name
@@ -101,8 +103,9 @@ def _members(archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
     folders = {str(folder).lower() for path in members for folder in path.parents}
     if both := sorted(seen & folders):
         raise StudyError(f"{both[0]!r} is both a file and a folder. Rename one of them.")
-    if not any(path.suffix.lower() == ".hea" for path in members):
-        raise StudyError("The upload holds no WFDB header (.hea). Zip a folder of WFDB records with its table of labels.")
+    ends = [path.suffix.lower() for path in members]
+    if not RECORDINGS & set(ends) and NO_ENDING not in ends and ends.count(".csv") < 2:  # one of them is the table
+        raise StudyError(f"The upload holds no recording ({', '.join(sorted(RECORDINGS))}, .csv). Zip a folder of them with its labels.csv.")
     return members
 
 

@@ -129,6 +129,7 @@ def import_folder(db: Database, job: JobRow, progress: Progress, drawer: Drawer)
         "refused": {reason: len(files) for reason, files in intake.refused.items()},
         "refused_files": {reason: [str(file) for file in files[:_FILES_TOLD]] for reason, files in intake.refused.items()},
         "left_out": dict(intake.left_out),
+        "dropped": intake.dropped,
     }
 
 

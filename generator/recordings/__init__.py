@@ -1,6 +1,7 @@
 """Recordings come in: `find` lists those that are NSR or AF, `read` turns one into a strip or says why not.
 
-Layouts: PTB-XL, MIMIC-IV-ECG, any folder of WFDB records with a table, and folders of strips that `write_folder` or a `Journal` wrote.
+Layouts: PTB-XL, MIMIC-IV-ECG, any folder of recordings (WFDB, or a file each: generator.formats) with a table, and folders of strips that
+`write_folder` or a `Journal` wrote.
 The kind is told by the table's columns. Label rules: generator.recordings.labels.
 """
 
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from generator import formats
 from generator.errors import GeneratorError, Refused
 from generator.recordings import folder, mimic, ptbxl, strips, table
 from generator.recordings.candidate import Candidate, Listing, Recording
+from generator.recordings.folder import is_other_file
 from generator.recordings.journal import JOURNAL, Journal
 from generator.recordings.strips import WrittenStrip, read_manifest, write_folder
 from generator.recordings.wfdb_record import read_leads
@@ -49,9 +52,9 @@ def read(candidate: Candidate) -> Recording:
     if candidate.sha256 is not None:
         counts = strips.read_exactly(candidate.path, candidate.sha256)
         return Recording(counts, RATE, (counts * (MICROVOLTS_PER_COUNT / 1000)).astype(np.float32))
-    leads = read_leads(candidate.path)
+    leads = formats.read(candidate.path, candidate.stated) if is_other_file(candidate.path) else read_leads(candidate.path)
     before = unfiltered(leads.millivolts, leads.rate, leads.names, name=str(candidate.path))
-    return Recording(canonical_from_unfiltered(before), leads.rate, before.astype(np.float32))
+    return Recording(canonical_from_unfiltered(before), leads.rate, before.astype(np.float32), leads.dropped)
 
 
 def read_all(candidates: Iterable[Candidate], progress: Progress | None = None) -> Iterator[tuple[Candidate, Recording | Refused]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.formats.leads import Stated
 from generator.strip import Counts
 
 
@@ -17,7 +18,7 @@ from generator.strip import Counts
 class Candidate:
     """A recording whose labels say NSR or AF; nothing of its signal has been read yet."""
 
-    path: Path  # of the WFDB record, without extension
+    path: Path  # of the WFDB record, without extension; of any other file as it is
     record: str  # its name in the collection
     collection: str
     rhythm: str  # NSR or AF
@@ -26,6 +27,7 @@ class Candidate:
     sex: str | None = None  # female, male
     fold: int | None = None  # as the collection splits itself (PTB-XL: 1 to 10, by patient)
     sha256: str | None = None  # of the strip, where the folder was written by `write_folder`: then the counts are taken as they are
+    stated: Stated | None = None  # what the table says of a file that cannot say it
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,15 @@ class Listing:
 
 @dataclass(frozen=True)
 class Recording:
-    """counts: the strip. rate: samples/s of the file. unfiltered: (8, 1000) mV at 100 samples/s, cropped and resampled, before the band-pass."""
+    """counts: the strip. rate: samples/s of the file. unfiltered: (8, 1000) mV at 100 samples/s, cropped and resampled, before the band-pass.
+
+    dropped: kinds of fields that the file holds and nobody reads (generator.formats.dropped).
+    """
 
     counts: Counts
     rate: float
     unfiltered: NDArray[np.float32]
+    dropped: frozenset[str] = frozenset()
 
 
 def pseudonym(collection: str, patient: str) -> str:

@@ -1,4 +1,7 @@
-"""Any folder of WFDB records, at any depth, with a table `record,rhythm[,patient]` (and, if known, age, sex, fold)."""
+"""Any folder of recordings, at any depth, with a table `record,rhythm[,patient]` (and, if known, age, sex, fold; rate, unit, leads).
+
+A recording is a WFDB record or one file of a kind that generator.formats reads.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from generator.errors import GeneratorError
+from generator.formats import Stated
 from generator.recordings import table
 from generator.recordings.candidate import Candidate, Listing, pseudonym
 from generator.recordings.labels import rhythm_from_word
 from generator.recordings.paths import inside, without_extension
 
 COLUMNS = ["record", "rhythm"]
-OPTIONAL = ["patient", "age", "sex", "fold"]
+OPTIONAL = ["patient", "age", "sex", "fold", "rate", "unit", "leads"]
 SEX = {"f": "female", "female": "female", "m": "male", "male": "male", "": None}
+
+Places = dict[str, list[Path]]
 
 
 def listing(directory: Path, labels: Path, collection: str) -> Listing:
@@ -21,9 +27,7 @@ def listing(directory: Path, labels: Path, collection: str) -> Listing:
 
     Raises GeneratorError for a broken table and a name that occurs twice.
     """
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for header in sorted(directory.rglob("*.hea")):
-        by_name[header.stem].append(header.with_suffix(""))
+    records, files = _records_and_files(directory)
     candidates: list[Candidate] = []
     left_out: Counter[str] = Counter()
     for row in table.rows(labels, COLUMNS, OPTIONAL):
@@ -31,7 +35,7 @@ def listing(directory: Path, labels: Path, collection: str) -> Listing:
         if rhythm is None:
             left_out[reason] += 1
             continue
-        path = _path(directory, row["record"], by_name, labels)
+        path = _path(directory, row["record"], records, files, labels)
         record = path.relative_to(directory.resolve()).as_posix()
         fold = table.number(row.get("fold", ""), labels, "fold")
         candidates.append(
@@ -44,20 +48,44 @@ def listing(directory: Path, labels: Path, collection: str) -> Listing:
                 age=table.number(row.get("age", ""), labels, "age"),
                 sex=_sex(row.get("sex", ""), labels),
                 fold=None if fold is None else int(fold),
+                stated=_stated(row, labels),
             )
         )
     return Listing("folder", candidates, left_out)
 
 
-def _path(directory: Path, record: str, by_name: dict[str, list[Path]], labels: Path) -> Path:
+def is_other_file(path: Path) -> bool:
+    """Whether a recording is one file, and not a WFDB record, of which the path has no extension."""
+    return not path.with_name(path.name + ".hea").is_file() and path.is_file()
+
+
+def _records_and_files(directory: Path) -> tuple[Places, Places]:
+    """By name, where records and where other files lie; of a file both its name and its stem are names."""
+    records: Places = defaultdict(list)
+    files: Places = defaultdict(list)
+    for file in sorted(directory.rglob("*")):
+        if file.suffix == ".hea":
+            records[file.stem].append(file.with_suffix(""))
+        elif file.suffix != ".dat" and file.is_file():
+            for name in {file.name, file.stem}:
+                files[name].append(file)
+    return records, files
+
+
+def _path(directory: Path, record: str, records: Places, files: Places, labels: Path) -> Path:
     exact = inside(directory, record, labels)
-    if exact.with_name(exact.name + ".hea").is_file():
+    if exact.with_name(exact.name + ".hea").is_file() or exact.is_file():
         return exact
-    found = by_name.get(without_extension(record), [])
+    found = records.get(without_extension(record)) or files.get(record, [])
     if len(found) > 1:
         places = ", ".join(str(path.relative_to(directory)) for path in found[:3])
         raise GeneratorError(f"{labels}: record {record!r} occurs {len(found)} times ({places}). Write its path.")
     return inside(directory, str(found[0].relative_to(directory)), labels) if found else exact  # where there is none, reading says so
+
+
+def _stated(row: dict[str, str], labels: Path) -> Stated | None:
+    rate, unit, leads = table.number(row.get("rate", ""), labels, "rate"), row.get("unit"), row.get("leads", "").replace(",", " ").split()
+    return Stated(rate, unit or None, tuple(leads) or None) if rate is not None or unit or leads else None
 
 
 def _sex(word: str, labels: Path) -> str | None:

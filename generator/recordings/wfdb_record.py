@@ -11,28 +11,18 @@ import wfdb
 from numpy.typing import NDArray
 
 from generator.errors import Refused
-from generator.leads import STORED, lead_name
+from generator.formats import dropped
+from generator.formats.leads import MOST_SAMPLES, Leads, checked, per_millivolt
+from generator.leads import lead_name
 from generator.strip import SECONDS
 
-PER_MILLIVOLT = {"nv": 1e6, "uv": 1e3, "mv": 1.0, "v": 1e-3}  # units in one millivolt
 WHOLE_BELOW_SECONDS = 120  # a longer record is read around its middle only
 MARGIN_SECONDS = 1
-MOST_SAMPLES = 20_000_000  # that a header may announce for what is read: memory is set aside before the file is looked at
-EINTHOVEN_SHARE = 0.05  # II - I - III against the largest of the three (standard deviations): PTB-XL below 0.012, 39 of 40 LUDB above 0.09
 
 LARGEST_HEADER = 64 << 10  # bytes
 SIGNAL_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # beside its header: no folder, no drive, no address of the network
 
 _CALIBRATION = re.compile(r"(?P<gain>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Leads:
-    """millivolts: (leads, samples). names: as the file writes them."""
-
-    millivolts: NDArray[np.float64]
-    names: list[str]
-    rate: float  # samples/s
 
 
 @dataclass(frozen=True)
@@ -53,6 +43,7 @@ class Header:
     rate: float
     samples: int | None  # None: the header leaves it open
     units: list[str]  # one a signal, as written
+    dropped: frozenset[str] = frozenset()  # see generator.formats.dropped
 
 
 def read_leads(path: Path) -> Leads:
@@ -66,11 +57,8 @@ def read_leads(path: Path) -> Leads:
     values = np.asarray(record.p_signal, dtype=np.float64).T  # (leads, samples)
     needed = [i for i, name in enumerate(names) if lead_name(name) is not None]
     for i in needed:
-        values[i] /= _per_millivolt(path, names[i], header.units[i])
-    leads = Leads(values[needed], [names[i] for i in needed], header.rate)
-    _refuse_doubled(path, leads)
-    _refuse_broken_triangle(path, leads)
-    return leads
+        values[i] /= per_millivolt(path, names[i], header.units[i])
+    return checked(path, Leads(values[needed], [names[i] for i in needed], header.rate, header.dropped))
 
 
 def read_digital(path: Path) -> tuple[NDArray[np.int64], list[str], list[float]]:
@@ -92,7 +80,7 @@ def read_as_is(path: Path) -> AsStored:
     for i, name in enumerate(names):
         if lead_name(name) is None:  # a respiration in ohms, a pressure: no lead
             continue
-        microvolts[i] *= 1000 / _per_millivolt(path, name, header.units[i])
+        microvolts[i] *= 1000 / per_millivolt(path, name, header.units[i])
         if not np.isfinite(microvolts[i]).all():
             raise Refused("missing samples (NaN)", f"{path}: lead {name} has samples without a value. Export it again, or leave it out.")
     stored = np.asarray(record.d_signal, dtype=np.int64).T
@@ -109,7 +97,8 @@ def read_header(path: Path) -> Header:
         raise Refused("missing file", f"{file}: {error.strerror or error}. Import the folder with all its files.") from error
     if len(content) > LARGEST_HEADER:
         raise Refused("wrong header", f"{file}: more than {LARGEST_HEADER} bytes, which no header has. Export the record again.")
-    lines = [line.split() for line in content.decode("utf-8", errors="replace").splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    written = [line.strip() for line in content.decode("utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [line.split() for line in written if not line.startswith("#")]
     if not lines or len(lines[0]) < 3:
         raise Refused("wrong header", f"{file}: the first line names no sampling rate. Export the record again.")
     if "/" in lines[0][0]:
@@ -130,7 +119,9 @@ def read_header(path: Path) -> Header:
     read = min(samples or 0, int(WHOLE_BELOW_SECONDS * rate)) * sum(_samples_a_frame(line) for line in lines[1:])
     if read > MOST_SAMPLES:
         raise Refused("wrong header", f"{file}: {read} samples to read, more than any ECG has. Correct rate and signals.")
-    return Header(rate, samples or None, [_unit(file, line) for line in lines[1:]])
+    told = {dropped.WORDS} if len(lines) < len(written) else set()
+    told |= {dropped.WHEN} if len(lines[0]) > 4 else set()
+    return Header(rate, samples or None, [_unit(file, line) for line in lines[1:]], frozenset(told))
 
 
 def _samples(path: Path, header: Header, physical: bool = True) -> wfdb.Record:
@@ -169,31 +160,3 @@ def _unit(file: Path, line: list[str]) -> str:
     if calibration is None or float(calibration["gain"]) == 0:
         raise Refused("unknown unit", f"{file}: signal {line[-1]} has no gain, so its amplitude is unknown. Write the gain in units per mV.")
     return calibration["unit"] or "mV"  # header(5): mV where no unit is written
-
-
-def _per_millivolt(path: Path, name: str, unit: str) -> float:
-    plain = unit.replace("µ", "u").replace("μ", "u").lower()
-    if plain not in PER_MILLIVOLT:
-        raise Refused("unknown unit", f"{path}: lead {name} is in {unit!r}. Give it in nV, uV, mV or V.")
-    return PER_MILLIVOLT[plain]
-
-
-def _refuse_doubled(path: Path, leads: Leads) -> None:
-    known = [lead_name(name) for name in leads.names]
-    for lead in STORED:
-        if known.count(lead) > 1:
-            raise Refused("wrong header", f"{path}: lead {lead} occurs {known.count(lead)} times. Keep one of each.")
-
-
-def _refuse_broken_triangle(path: Path, leads: Leads) -> None:
-    """II = I + III whatever the heart does (Einthoven); where it fails, gains or lead names are wrong, as in LUDB's normalised headers."""
-    row = {lead_name(name): samples for name, samples in zip(leads.names, leads.millivolts, strict=True)}
-    if not {"I", "II", "III"} <= row.keys():
-        return
-    largest = max(float(row[lead].std()) for lead in ("I", "II", "III"))
-    error = float((row["II"] - row["I"] - row["III"]).std())  # offsets differ between amplifiers and are no fault
-    if error > EINTHOVEN_SHARE * largest:
-        raise Refused(
-            "limb leads contradict each other",
-            f"{path}: II differs from I + III by {error:.2f} mV where the leads have {largest:.2f} mV. Correct gains or lead names in the header.",
-        )

@@ -35,10 +35,13 @@ def import_recordings(given: argparse.Namespace) -> dict[str, Any]:
         say(f"refused: {message}")
     for reason, number in done.left_out.items():
         say(f"left out: {number} rows of the table, {reason}")
+    for kind, number in sorted(done.dropped.items()):
+        say(f"not stored: {kind} ({number} files)")
     return {
         "imported": done.imported,
         "already_present": done.already_present,
         "refused": {reason: len(messages) for reason, messages in done.refused.items()},
+        "dropped": done.dropped,
     }
 
 

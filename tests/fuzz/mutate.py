@@ -20,6 +20,7 @@ WORDS = ("NSR", "AF", "{'AFIB': 100.0}", "[" * 3000, "(" * 300, "{" * 100_000, "
          "(5)/mV", "-200(-5)/furlong")  # fmt: skip
 EXTREMES = NUMBERS + FORMATS + PATHS + WORDS
 
+_VALUE = re.compile(rb"(?<=>)[^<>]+(?=</)|(?<==\")[^\"<>]*(?=\")")
 _TOKEN = re.compile(rb"[^\s,;:\"{}\[\]/()]+")
 
 
@@ -90,6 +91,25 @@ def _replace_token(content: bytes, rng: Random, other: bytes) -> bytes:
     return content[: token.start()] + rng.choice(EXTREMES).encode("utf-8", "surrogatepass") + content[token.end() :]
 
 
+def _overwrite_token(content: bytes, rng: Random, other: bytes) -> bytes:
+    """In as many bytes, as fields of fixed width need it."""
+    tokens = list(_TOKEN.finditer(content[:20_000]))
+    if not tokens:
+        return content
+    token, new = rng.choice(tokens), rng.choice(NUMBERS).encode()
+    width = len(token[0])
+    return content[: token.start()] + new[:width].ljust(width) + content[token.end() :]
+
+
+def _replace_value(content: bytes, rng: Random, other: bytes) -> bytes:
+    """Of an XML document, the text of an element or the value of an attribute; of others nothing."""
+    values = list(_VALUE.finditer(content)) if content.lstrip().startswith(b"<") else []
+    if not values:
+        return content
+    value, new = rng.choice(values), rng.choice((*NUMBERS, *WORDS, "", "XLI", "uV"))
+    return content[: value.start()] + new.replace("<", "").replace("&", "").replace('"', "").encode("utf-8", "replace") + content[value.end() :]
+
+
 def _append_to_token(content: bytes, rng: Random, other: bytes) -> bytes:
     tokens = list(_TOKEN.finditer(content))
     if not tokens:
@@ -117,7 +137,7 @@ def _move_lines(content: bytes, rng: Random, other: bytes) -> bytes:
         case 1:
             lines.insert(rng.randrange(len(lines) + 1), lines[at])
         case 2:
-            lines[at : at + 1] = lines[at : at + 1] * 300
+            lines[at : at + 1] = lines[at : at + 1] * (300 if len(lines[at]) < 10_000 else 3)  # XML may be one line
         case _:
             rng.shuffle(lines)
     return b"".join(lines)
@@ -129,5 +149,6 @@ def _stretch(content: bytes, rng: Random) -> tuple[int, int]:
 
 
 Fault = Callable[[bytes, Random, bytes], bytes]
-_OF_BYTES: tuple[Fault, ...] = (_turn, _cut, _remove, _repeat, _splice, _insert)
-_OF_TEXT: tuple[Fault, ...] = (_replace_token, _replace_token, _replace_token, _append_to_token, _swap_tokens, _move_lines)
+_OF_BYTES: tuple[Fault, ...] = (_turn, _cut, _remove, _repeat, _splice, _insert, _overwrite_token)
+_OF_TEXT: tuple[Fault, ...] = (_replace_token, _replace_token, _replace_token, _append_to_token, _swap_tokens, _move_lines,
+                                _replace_value, _replace_value)  # fmt: skip

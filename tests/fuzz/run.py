@@ -41,7 +41,7 @@ def files_of(target: Target, rng: Random) -> Files:
             files[name] = spoiled_zip(files[name], rng)
         else:
             other = rng.choice(list(rng.choice(target.seeds).values()))
-            files[name] = spoiled(files[name], rng, other, text=name.endswith(_TEXT))
+            files[name] = spoiled(files[name], rng, other, text=name.endswith(_TEXT) or target.text)
     return files
 
 

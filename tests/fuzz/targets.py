@@ -20,6 +20,8 @@ from study.agreement import file as agreement_file
 from study.agreement import imrmc
 from study.errors import StudyError
 from study.uploads import unpack_zip
+from tests.cart_files import sealed
+from tests.fuzz.format_seeds import STATED, TEXTS, format_seeds
 from tests.wfdb_files import signals, write_record
 
 Files = dict[str, bytes]
@@ -34,6 +36,7 @@ class Target:
     take_in: Callable[[Path], None]  # of the folder that holds the files; raises a refusal, or anything else where there is a defect
     weight: int
     to_spoil: tuple[str, ...] = ("",)
+    text: bool = False  # whether its files have tokens and lines, whatever their names
 
 
 REFUSALS = (GeneratorError, StudyError)
@@ -46,6 +49,8 @@ def targets(scratch: Path) -> list[Target]:
     [plain] = [one for one in records if b"r.dat 16 " in one["r.hea"]][:1]
     ptbxl, mimic, ward, drawn, journal = _ptbxl(plain), _mimic(plain), _ward(plain), _drawn(scratch), _journal(scratch)
     zips = [{"up.zip": _zipped(files)} for files in (ward, ptbxl, mimic, drawn)]
+    beside = scratch / "formats"
+    beside.mkdir()
     return [
         Target("WFDB record", records, _take_record, 40, (".hea", ".hea", ".dat")),
         Target("PTB-XL", [ptbxl], _take_folder, 10, (".csv",)),
@@ -56,7 +61,12 @@ def targets(scratch: Path) -> list[Target]:
         Target("zip", zips, _take_zip, 12),
         Target("answers as CSV", [{"answers.csv": _answers()}], _take_answers, 3),
         Target("answers as iMRMC", [{"answers.imrmc": _imrmc()}], _take_imrmc, 2),
+        *(_file_target(name, seeds) for name, seeds in format_seeds(beside).items()),
     ]
+
+
+def _file_target(name: str, seeds: list[Files]) -> Target:
+    return Target(name, seeds, _take_sealed if name == "SCP-ECG" else _take_file, 6, text=name in TEXTS)
 
 
 # ---- taking in ----
@@ -64,6 +74,17 @@ def targets(scratch: Path) -> list[Target]:
 
 def _take_record(folder: Path) -> None:
     _sound(read(Candidate(folder / "r", "r", "fuzz", "NSR", "p")))
+
+
+def _take_file(folder: Path) -> None:
+    _sound(read(Candidate(folder / "r", "r", "fuzz", "NSR", "p", stated=STATED)))
+
+
+def _take_sealed(folder: Path) -> None:
+    """With length and checksum made to fit, or nothing behind them would be looked at."""
+    content = (folder / "r").read_bytes()
+    (folder / "r").write_bytes(sealed(content) if len(content) > 6 else content)
+    _take_file(folder)
 
 
 def _take_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from generator.errors import GeneratorError
 from generator.leads import LEADS
 from generator.leak import LeakReport, leak, leak_as_is
-from generator.leak_features import FEATURES, LeakError, measure
+from generator.leak_features import FEATURES, measure
 from generator.leak_files import files_in, read_files
 from generator.recordings import find, read_all
 from generator.recordings.wfdb_record import read_leads
@@ -154,11 +155,25 @@ def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
         files_in(tmp_path / "nothing")
 
 
-def test_files_that_are_too_short_are_refused(simulated: Hearts, tmp_path: Path) -> None:
+def test_files_that_are_too_short_are_refused_by_name(simulated: Hearts, tmp_path: Path) -> None:
+    write_record(tmp_path, "long", simulated[0])
     write_record(tmp_path, "short", simulated[0][:, :150])
-    read, _ = read_files(files_in(tmp_path))
-    with pytest.raises(LeakError, match=r"1\.5 s.*Leave the strip out"):
-        measure(read)
+    read, [refused] = read_files(files_in(tmp_path))
+    assert len(read) == 1
+    assert refused.reason == "too short"
+    assert re.search(r"short: 1\.5 s.*Leave it out", str(refused))
+
+
+def test_a_signal_that_is_no_lead_keeps_its_unit(simulated: Hearts, tmp_path: Path) -> None:
+    """A respiration in ohms beside the leads."""
+    record = write_record(tmp_path, "with", np.vstack([simulated[0], simulated[0][:1]]), leads=(*LEADS, "RESP"))
+    header = record.with_suffix(".hea")
+    *lines, breath = header.read_text().splitlines()
+    header.write_text("\n".join([*lines, breath.replace("/mV", "/Ohm")]) + "\n")
+    write_record(tmp_path, "without", simulated[0])
+    read, refused = read_files(files_in(tmp_path))
+    assert refused == []
+    assert np.array_equal(*measure(read).features)
 
 
 def test_eight_leads_are_as_good_as_twelve(simulated: Hearts, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from generator import formats
+from generator.formats import dropped
 from storage import audit, export
 from storage.database import Database
 from storage.tables import Judgement, Recording
-from study import people, reading
+from study import people, reading, sign_in
 from study.bundle import bundle
-from study.errors import NotAllowed, StudyError
+from study.errors import NotAllowed, SignInRefused, StudyError
 from study.intake import import_recordings
 from study.judgements import reader_codes
 from study.people import Person
@@ -26,6 +28,9 @@ from study.roles import Role
 from study.rounds import open_round
 from study.studies import create_study, study
 from tests import ending
+from tests.cart_files import muse, scp, sierra
+from tests.format_files import aecg, counts, eight, group, write_dicom, write_edf
+from tests.joining import joined
 from tests.study.cli_calls import run
 from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 from tests.wfdb_files import edit_header, signals, write_record
@@ -97,6 +102,57 @@ def test_what_a_header_says_of_a_patient_goes_nowhere(
     nowhere(of_database(tmp_path / "study.db"), IDENTIFIERS)
 
 
+OF_CARTS = ("Musterfrau", "Wilhelmine", "19490517", "17-MAY-1949", "MRN-4711", "Zylinder")
+
+
+def files_of_carts(folder: Path) -> dict[str, frozenset[str]]:
+    """A whole and a broken file of each format but WFDB, and which kinds of fields the whole one must be found to hold."""
+    patient = frozenset({dropped.NAME, dropped.NUMBER, dropped.BORN})
+    made: dict[str, tuple[bytes, bytes, frozenset[str]]] = {}
+    mv = [signals(20 + number, ("NSR", "AF")[number % 2], rate=500) for number in range(6)]
+    whole = [counts(one).astype(np.int64) for one in mv]
+    dicom = write_dicom(folder / "x", [group(mv[0], 500)], who=True).read_bytes()
+    made["a.dcm"] = dicom, dicom.replace(b"uV", b"aV"), patient | {dropped.PLACE, dropped.WORDS}
+    edf = write_edf(folder / "x", mv[1], 500, who=True).read_bytes()
+    made["b.edf"] = edf, edf.replace(b"uV", b"aV"), patient | {dropped.WORDS, dropped.PLACE}
+    for name, text, there in (
+        ("c.xml", aecg(mv[2], 500), patient | {dropped.PLACE, dropped.NUMBERS}),
+        ("d.xml", muse(eight(whole[3]).astype(np.int16)), patient | {dropped.PLACE, dropped.WORDS}),
+        ("e.xml", sierra(whole[4]), patient | {dropped.PLACE}),
+    ):
+        made[name] = text.encode(), text.replace("V1", "V2").encode(), there
+    coded = scp(eight(whole[5]))
+    made["f.scp"] = coded, coded[:-9], patient | {dropped.PLACE, dropped.WORDS}
+    rows = ["record,rhythm,patient"]
+    for number, (name, (good, bad, _)) in enumerate(made.items()):
+        (folder / name).write_bytes(good)
+        (folder / f"bad-{name}").write_bytes(bad)
+        rows += [f"{name},{('NSR', 'AF')[number % 2]},MRN-4711-{number}", f"bad-{name},NSR,"]
+    (folder / "x").unlink()
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return {name: there for name, (_, _, there) in made.items()}
+
+
+def test_what_a_cart_s_file_says_of_a_patient_goes_nowhere(
+    db: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    expected = files_of_carts(tmp_path / "ward")
+    for name, there in expected.items():
+        assert formats.read(tmp_path / "ward" / name).dropped >= there, name
+    apart = import_recordings(db, None, tmp_path / "ward", apart=True)
+    here = import_recordings(db, None, tmp_path / "ward")
+    assert (apart.imported, here.already_present, sum(map(len, apart.refused.values()))) == (6, 6, 6)
+    assert here.refused == apart.refused
+    assert apart.dropped == here.dropped
+    assert [apart.dropped[kind] for kind in (dropped.NAME, dropped.NUMBER, dropped.BORN)] == [6, 6, 6]
+    told = capfd.readouterr()
+    nowhere({"log": caplog.text.encode(), "output": told.out.encode(), "errors": told.err.encode(), "intake": repr(apart).encode()}, OF_CARTS)
+    nowhere(of_database(tmp_path / "study.db"), OF_CARTS)
+    db.put_away_log()
+    nowhere(of_database(tmp_path / "study.db"), OF_CARTS)
+
+
 # ---- accounts ----
 
 
@@ -111,8 +167,8 @@ READER, USERNAME = "Dr. Xaver Quittenbaum", "xaver.quittenbaum"
 @pytest.fixture
 def leaving(house: Hospital) -> tuple[Person, str]:
     """A reader who has an account with a password, and their sign-in."""
-    person = people.add_person(house.db, house.admin, USERNAME, READER, Role.READER, "North", "correct horse battery")
-    return person, people.sign_in(house.db, USERNAME, "correct horse battery")
+    person = joined(house.db, house.admin, USERNAME, READER, Role.READER, "North", "correct horse battery")
+    return person, sign_in.sign_in(house.db, USERNAME, "correct horse battery")
 
 
 def test_a_deleted_account_is_gone_and_its_judgements_stay(house: Hospital, leaving: tuple[Person, str], tmp_path: Path) -> None:
@@ -125,18 +181,18 @@ def test_a_deleted_account_is_gone_and_its_judgements_stay(house: Hospital, leav
     with db.read() as session:
         judged = sorted(session.scalars(select(Judgement.id).where(Judgement.reader_id == person.id)))
     assert (READER in {one.name for one in before.readers}, len(judged)) == (True, 6)
-    with pytest.raises(people.SignInRefused):
-        people.sign_in(db, USERNAME, "a wrong password")
+    with pytest.raises(SignInRefused):
+        sign_in.sign_in(db, USERNAME, "a wrong password")
 
-    assert people.delete_person(db, house.admin, person.id) is False
+    assert people.delete_person(db, house.admin, person.id).named_in_trail is False
     gone = (READER, "Quittenbaum", USERNAME, "quittenbaum")
     nowhere(of_database(tmp_path / "study.db"), gone)
-    assert people.person_for(db, token) is None
+    assert sign_in.person_for(db, token) is None
     assert people.person_by_id(db, person.id) is None
     for name in (USERNAME, f"-deleted-{person.id}"):
         assert people.person_by_username(db, name) is None
-        with pytest.raises(people.SignInRefused):
-            people.sign_in(db, name, "correct horse battery")
+        with pytest.raises(SignInRefused):
+            sign_in.sign_in(db, name, "correct horse battery")
     after = unblinded(db, house.coordinator, study_id)
     assert reader_codes(after) == reader_codes(before)
     assert (after.judgements, [one.site for one in after.readers]) == (before.judgements, [one.site for one in before.readers])
@@ -147,7 +203,7 @@ def test_a_deleted_account_is_gone_and_its_judgements_stay(house: Hospital, leav
     assert (entry.person_id, entry.detail["from"]["role"]) == (house.admin.id, "reader")
     nowhere(of_exports(db, house.coordinator, study_id), gone)
     assert run("audit", "verify", "--db", f"sqlite:///{tmp_path / 'study.db'}")["judgements"] == 12
-    again = people.add_person(db, house.admin, USERNAME, "Somebody else", Role.READER, "North", "correct horse battery")  # the name is free
+    again = joined(db, house.admin, USERNAME, "Somebody else", Role.READER, "North", "correct horse battery")  # the name is free
     assert again.id != person.id
 
 
@@ -177,12 +233,14 @@ def test_a_reader_who_left_shows_as_a_deleted_account(house: Hospital, leaving: 
     add_recordings(house.db, 6)
     person, _token = leaving
     study_id = create_study(house.db, house.coordinator, "Sinus rhythm", Protocol(), [person.id])
-    assert run("people", "delete", USERNAME, "--as", "adam", "--db", house.db.url) == {"deleted": person.id, "user_name_in_the_audit_trail": False}
+    assert run("people", "delete", USERNAME, "--as", "adam", "--db", house.db.url) == {
+        **{"deleted": person.id, "user_name_in_the_audit_trail": False, "still_in_the_log": False}
+    }
     assert [one.name for one in study(house.db, house.coordinator, study_id).readers] == [f"deleted account {person.id}"]
 
 
 def test_a_trail_that_an_earlier_version_began_still_names_its_users(house: Hospital) -> None:
     with house.db.write() as session:
         audit.append(session, house.admin.id, "person added", f"person {house.readers[0].id}", {"username": "ada", "role": "reader"})
-    assert people.delete_person(house.db, house.admin, house.readers[0].id) is True
-    assert people.delete_person(house.db, house.admin, house.readers[1].id) is False
+    assert people.delete_person(house.db, house.admin, house.readers[0].id).named_in_trail is True
+    assert people.delete_person(house.db, house.admin, house.readers[1].id).named_in_trail is False

@@ -46,6 +46,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_goes_in(db: Database, ward: P
         "already_present": 0,
         "refused": {"missing lead": 1, "unknown unit": 1},
         "left_out": {"rhythm 'SVT' is neither NSR nor AF": 1},
+        "dropped": {},
     }
     assert result.refused["missing lead"][0].startswith("1/ecg3: no lead V6")
     assert seen[-1] == (5, 5)

@@ -17,6 +17,7 @@ from study import uploads
 from study.errors import StudyError
 from study.intake import import_recordings
 from study.uploads import unpack_zip
+from tests.format_files import group, write_csv, write_dicom
 from tests.wfdb_files import signals, write_record
 
 HEADER = b"a 1 100 1000\na.dat 16 200(0)/mV 16 0 0 0 0 I\n"
@@ -50,6 +51,15 @@ def test_a_zipped_folder_comes_in(db: Database, tmp_path: Path) -> None:
     folder = unpack_zip(data, tmp_path / "upload")
     assert files_below(folder) == {"ward/files/p1/a.hea", "ward/files/p1/a.dat", "ward/labels.csv"}
     assert import_recordings(db, None, folder, collection="ward").imported == 1
+
+
+def test_files_of_other_formats_come_in_whatever_their_names(db: Database, tmp_path: Path) -> None:
+    """An archive's DICOM without an ending, in a folder; and a CSV beside its table."""
+    mv = [signals(seed, rate=500) for seed in (1, 2)]
+    files = {"ward/CD1/IM000001": write_dicom(tmp_path / "x", [group(mv[0], 500)]), "ward/b.csv": write_csv(tmp_path / "y", mv[1])}
+    labels = b"record,rhythm,rate,unit\nCD1/IM000001,NSR,,\nb.csv,NSR,500,uV\n"
+    data = zipped({"ward/labels.csv": labels, **{name: file.read_bytes() for name, file in files.items()}})
+    assert import_recordings(db, None, unpack_zip(data, tmp_path / "upload"), collection="ward").imported == 2
 
 
 def test_a_file_may_be_given(tmp_path: Path) -> None:
@@ -175,7 +185,7 @@ def test_a_list_of_files_too_long_is_not_even_read(tmp_path: Path, monkeypatch: 
 def test_what_is_no_zip_of_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="readable zip"):
         unpack_zip(b"PK not a zip", tmp_path / "1")
-    with pytest.raises(StudyError, match="no WFDB header"):
+    with pytest.raises(StudyError, match="no recording"):
         unpack_zip(zipped({"a.csv": b"record,rhythm\n"}), tmp_path / "2")
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "there").touch()
