@@ -8,7 +8,7 @@ from typing import NoReturn
 import streamlit as st
 
 from storage.database import Database
-from study import people
+from study import sign_in
 from study.errors import NotAllowed
 from study.people import Person
 from study.roles import Action, demand
@@ -31,7 +31,7 @@ def current_person() -> Person | None:
     Both ways in must name the same person: the cookie of this connection, and the identity that the gate bound this session to.
     """
     token = sign_in_token()
-    person = people.person_for(database(), token) if token else None
+    person = sign_in.person_for(database(), token) if token else None
     return person if person is not None and st.user.get(IDENTITY) == str(person.id) else None
 
 
@@ -39,17 +39,23 @@ def sign_in_token() -> str | None:
     return st.context.cookies.get(COOKIE)
 
 
-def require(action: Action) -> Person:
-    """The person at the screen, if their role allows what the screen is for; otherwise the end of this run, with the reason."""
+def signed_in() -> Person:
+    """The person at the screen; the end of this run where there is none."""
     person = current_person()
     if person is None:
         turn_away()
+    st.session_state[_DRAWN_FOR] = person
+    return person
+
+
+def require(action: Action) -> Person:
+    """The person at the screen, if their role allows what the screen is for; otherwise the end of this run, with the reason."""
+    person = signed_in()
     try:
         demand(person, action)
     except NotAllowed as error:
         st.error(str(error))
         st.stop()
-    st.session_state[_DRAWN_FOR] = person
     return person
 
 

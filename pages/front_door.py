@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
+from urllib.parse import quote
 
-from study.people import PASSWORD_LENGTH
+from study import passwords
 
 DEMO_NOTICE = "Demo: the real arm is simulated"
 CONTENT_SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -93,16 +94,22 @@ def set_up(csrf: str, alert: str = "", *, name: str = "", username: str = "", si
 {_input("Your name", "name", name, "name", autofocus=True)}
 {_input("User name", "username", username, "username", hint="What you will sign in with")}
 {_input("Hospital", "site", site, "organization")}
-{_input("Password", "password", "", "new-password", kind="password", hint=f"At least {PASSWORD_LENGTH} characters. A short sentence is good.")}
+{_input("Password", "password", "", "new-password", kind="password", hint=f"At least {passwords.LENGTH} characters. A short sentence is good.")}
 <button>Create account</button></form>""",
         narrow=True,
     )
 
 
 def sign_in(
-    csrf: str, alert: str = "", *, username: str = "", demo: Iterable[tuple[str, str, str, str | None]] = (), may_set_up: bool = False
+    csrf: str,
+    alert: str = "",
+    *,
+    username: str = "",
+    demo: Iterable[tuple[str, str, str, str | None]] = (),
+    may_set_up: bool = False,
+    hospitals: Sequence[str] = (),
 ) -> str:
-    """User name and password; under them, while the demo is open, its people: (user name, name, role, hospital) each."""
+    """User name and password; above them the hospitals' own sign-on; or, while the demo is open, its people: (user name, name, role, hospital) each."""
     people = "".join(_demo_person(csrf, *person) for person in demo)
     body = ""
     if people:
@@ -116,12 +123,32 @@ def sign_in(
 {_input("Password", "password", "", "current-password", kind="password")}
 <button>Sign in</button></form>"""
     if not people:
-        body = _alert(alert) + form + body
+        body = _alert(alert) + "".join(_hospital(name, len(hospitals)) for name in hospitals) + form + body
     elif may_set_up:  # nobody has a password yet
         body = _alert(alert) + body
     else:
         body = _alert(alert) + body + f"<section>{form}</section>"
     return _page("Sign in", body, narrow=True)
+
+
+def join(csrf: str, alert: str = "", *, link: str, name: str, username: str) -> str:
+    """An invitation: the form in which somebody chooses their password."""
+    return _page(
+        "Welcome",
+        f"""<h1>Welcome, {escape(name)}</h1><p class="quiet">Choose a password. Nobody else will know it. You sign in with the user name
+<strong>{escape(username)}</strong>.</p>{_alert(alert)}
+<form method="post" action="/join">{_csrf(csrf)}<input type="hidden" name="link" value="{escape(link)}">
+<input type="hidden" name="username" value="{escape(username)}" autocomplete="username">
+{_input("Password", "password", "", "new-password", kind="password", hint=f"At least {passwords.LENGTH} characters. A short sentence is good.", autofocus=True)}
+{_input("Once more", "again", "", "new-password", kind="password")}
+<button>Set the password and sign in</button></form>""",
+        narrow=True,
+    )
+
+
+def _hospital(name: str, number: int) -> str:
+    where = "your hospital" if number == 1 else name
+    return f'<p><a class="button second" href="/sign-in/hospital?at={quote(name)}">Sign in through {escape(where)}</a></p>'
 
 
 def _demo_person(csrf: str, username: str, name: str, role: str, site: str | None) -> str:

@@ -79,7 +79,7 @@ def _more(study: StudyDetail, standard: RoundPlan) -> None:
         st.slider("Cases of earlier rounds, shown again (% of the cases)", 0, 50, 0, step=5, key="plan-earlier")
     st.number_input("Pairs of controls", 0, 20, standard.controls, key="plan-controls", help=_CONTROLS)
     if st.toggle("Not everybody reads every case", key="plan-rotate", help=_ROTATE):
-        most = max(len(study.readers), 1)
+        most = max(len(study.readers) + study.unseen, 1)
         st.number_input("Anchors: scored cases that all read", 0, 1000, 8, key="plan-anchors")
         st.number_input("Readers of each other case", 1, most, min(2, most), key="plan-readings")
     st.number_input("Sampler steps", *STEP_LIMITS, standard.steps, key="plan-steps")

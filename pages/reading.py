@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages import desk, words
 from pages.access import database, require, still_here
-from study import cases, practice, reading, screens, signing
+from study import cases, practice, reading, screens, sign_in, signing
 from study.answers import Answer
 from study.errors import Problems
 from study.people import Person
@@ -193,6 +193,8 @@ def _sign(person: Person, round_id: int) -> None:
                     st.button(f"Correct case {given.position}", key=f"correct-{given.position}", on_click=_correct, args=(given.position,))
     if person.demo:
         st.text("A demo reader has no password: one click signs.")
+    elif not sign_in.has_password(database(), person):
+        st.text("You sign in through your hospital: sign within 15 minutes of signing in.")
     else:
         st.text_input("Your password, in place of a signature", type="password", key="signature", on_change="ignore", width=380)
     with st.container(horizontal=True):

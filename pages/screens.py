@@ -40,5 +40,5 @@ def for_person(person: Person) -> dict[str, list[st.Page]]:
     """The pages for st.navigation: the screens this person may enter, the first as default, and the way out."""
     allowed = [screen for screen in SCREENS if may(person, screen.action)]
     pages = [st.Page(s.render, title=s.title, url_path=s.url_path, icon=s.icon, default=i == 0) for i, s in enumerate(allowed)]
-    out = st.Page(account.render, title="Sign out", url_path="me", icon=":material/logout:")
+    out = st.Page(account.render, title="Account, sign out", url_path="me", icon=":material/account_circle:")
     return {"": pages, "Account": [out]}

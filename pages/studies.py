@@ -8,12 +8,12 @@ import streamlit as st
 
 from pages import opening, orders, progress, record, words
 from pages.access import database, require
-from study import people, studies, unblinding
+from study import closing, people, studies, unblinding
 from study.errors import Problems
 from study.overview import ReaderProgress, RoundSummary, StudyDetail, StudySummary
 from study.people import Person
 from study.protocol import QUESTION_ORDERS, Protocol, phases
-from study.roles import Action, Role, may
+from study.roles import Action, may
 
 STUDY = "study"  # the query parameter that keeps the place over a reload
 
@@ -115,8 +115,7 @@ def _create(person: Person) -> None:
 
 def _readers(person: Person) -> dict[int, str]:
     """Readers of this person's world, by id."""
-    everybody = people.people(database(), person)
-    return {one.id: f"{one.name}, {one.site}" for one in everybody if one.role is Role.READER and one.demo == person.demo}
+    return {one.id: f"{one.name}, {one.site}" for one in people.readers_to_choose(database(), person)}
 
 
 # ---- one study ----
@@ -169,6 +168,9 @@ def _progress(study: StudyDetail) -> None:
         return
     rows = [_progress_row(reader) | {"Rounds signed": f"{reader.signed} of {reader.rounds}"} for reader in study.readers]
     _progress_table(rows, "Cases read and rounds signed by each reader")
+    if study.unseen:
+        others = _number(study.unseen, "reader")
+        st.caption(f"{study.done} of {study.total} answers in all. Only who leads the study sees the {others} of other hospitals.")
     if phases(study.protocol.question_order) > 1:
         st.caption("A case counts in both parts of its round.")
 
@@ -225,8 +227,7 @@ def _shown(value: Any) -> str:
 
 
 def _add_readers(person: Person, study: StudyDetail) -> None:
-    there = {reader.person_id for reader in study.readers}
-    others = {reader_id: name for reader_id, name in _readers(person).items() if reader_id not in there}
+    others = {one.id: f"{one.name}, {one.site}" for one in studies.readers_to_add(database(), person, study.id)}
     if not others:
         st.text("Every reader takes part already.")
         return
@@ -263,9 +264,7 @@ def _ask(person: Person, study: StudyDetail) -> None:
         st.text("It can be asked for when every round is closed: read and signed by every reader, or closed with a reason.")
         return
     with st.form("ask-unblinding", border=False, width=720):
-        st.text_input(
-            "Reason", key="unblinding-reason", max_chars=unblinding.REASON_LENGTH, placeholder="for example: every round is read and signed"
-        )
+        st.text_input("Reason", key="unblinding-reason", max_chars=closing.REASON_LENGTH, placeholder="for example: every round is read and signed")
         st.form_submit_button("Ask for unblinding", on_click=_ask_now, args=(person, study.id))
 
 

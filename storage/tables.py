@@ -2,97 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    false,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false, text
+from sqlalchemy.orm import Mapped, mapped_column
 
+from storage.base import Base, UtcDateTime, now
+from storage.people_tables import FailedSignIn, Invitation, Person, Screen, SignIn, Site
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC, also where the engine (SQLite) forgets the zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a moment without a time zone")
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)) if value else None
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}
-
-
-# ---- people ----
-
-
-class Site(Base):
-    __tablename__ = "site"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(120), unique=True)
-
-
-class Person(Base):
-    __tablename__ = "person"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    username: Mapped[str] = mapped_column(String(64), unique=True)  # kept in lower case
-    name: Mapped[str] = mapped_column(String(120))
-    role: Mapped[str] = mapped_column(String(16))  # reader, coordinator, researcher, admin
-    site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id"))
-    password_hash: Mapped[str | None] = mapped_column(String(256))  # argon2id; None: demo people, who sign in by one click
-    demo: Mapped[bool] = mapped_column(Boolean, default=False)
-    active: Mapped[bool] = mapped_column(Boolean, default=True)
-    created_at: Mapped[datetime] = mapped_column(default=now)
-
-
-class SignIn(Base):
-    __tablename__ = "sign_in"
-    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)  # the token itself is only in the browser's cookie
-    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True)
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    expires_at: Mapped[datetime]
-    ended_at: Mapped[datetime | None]
-
-
-class FailedSignIn(Base):
-    __tablename__ = "failed_sign_in"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    username: Mapped[str] = mapped_column(String(64), index=True)
-    at: Mapped[datetime] = mapped_column(default=now)
-
+__all__ = ["Base", "FailedSignIn", "Invitation", "Person", "Screen", "SignIn", "Site", "UtcDateTime", "now"]  # those of other files
 
 # ---- strips ----
 
@@ -331,16 +250,6 @@ class PracticeAnswer(Base):
     answer: Mapped[dict[str, Any]]  # as study.answers.Answer
     submitted_at: Mapped[datetime] = mapped_column(default=now)
     __table_args__ = (UniqueConstraint("case_id", "reader_id", "attempt"),)
-
-
-class Screen(Base):
-    """A screen that a reader has brought to true scale by laying a bank card on it."""
-
-    __tablename__ = "screen"
-    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"), primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)  # the browser's own name for it
-    pixels_per_mm: Mapped[float]  # device pixels
-    calibrated_at: Mapped[datetime] = mapped_column(default=now)
 
 
 # ---- work and trail ----

@@ -8,7 +8,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
 from storage.errors import StorageError
-from storage.tables import ReadingCase, Recording, Round, Strip, Study, Truth
+from storage.tables import Job, ReadingCase, Recording, Round, Strip, Study, StudyReader, Truth
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,21 @@ class Arm:
 def arms_for_opening(session: Session, study_id: int, *, stand_ins: bool, nowhere_shown: bool = False) -> list[RealStrip]:
     """What a round's real arm may be chosen from, in order of id: recordings (stand_ins=False) or a simulator's strips (True), never both.
 
-    What any study has shown in practice, where answers are told, is not among them. nowhere_shown: for practice itself, only what no study has
-    shown: elsewhere it may be read blind still.
+    What any study has shown in practice, where answers are told, is not among them, nor what a reader of this one has imported. nowhere_shown: for
+    practice itself, only what no study has shown: elsewhere it may be read blind still.
     """
     shown = select(ReadingCase.strip_id).join(Round, Round.id == ReadingCase.round_id)
     if not nowhere_shown:
         shown = shown.where((Round.study_id == study_id) | Round.practice)
     other = aliased(Recording)
     patient_used = exists().where(other.patient == Recording.patient, other.strip_id.in_(shown))
+    by_a_reader = select(Job.id).join(StudyReader, StudyReader.reader_id == Job.person_id).where(StudyReader.study_id == study_id)
     rows = session.execute(
         select(Strip.id, Strip.rhythm, Recording.patient, Recording.age, Truth.stand_in, patient_used)
         .join(Truth, Truth.strip_id == Strip.id)
         .join(Recording, Recording.strip_id == Strip.id)
         .where(Truth.arm == "real", Truth.stand_in.is_(stand_ins), Strip.id.not_in(shown))
+        .where(Recording.job_id.is_(None) | Recording.job_id.not_in(by_a_reader))
         .order_by(Strip.id)
     )
     return [RealStrip(*row) for row in rows]

@@ -17,6 +17,7 @@ from study.people import Person
 from study.practice import PracticeCase
 from study.protocol import RHYTHM_WORDS, SCALE
 from study.reading import ReadingCase
+from study.roles import Action, demand
 from study.viewing import Viewing
 
 ELSEWHERE = "The last case had been answered in another window. That answer stands; this one was not stored."
@@ -62,6 +63,7 @@ def answered(db: Database, person: Person, sent: Any) -> dict[str, Any]:
     Unavailable where the same answer may be sent again.
     """
     try:
+        demand(person, Action.READ_CASES)
         found = _PLACE.fullmatch(str(sent.get("place"))) if isinstance(sent, dict) else None
         if found is None or not isinstance(sent.get("answer"), dict):
             raise StudyError("The answer came damaged. Submit it again.")

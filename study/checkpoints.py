@@ -13,6 +13,7 @@ from storage import jobs
 from storage.database import Database
 from study.errors import StudyError
 from study.people import Person
+from study.roles import Action, demand
 from study.settings import HOME, Settings
 
 SHIPPED = shipped_checkpoint()
@@ -42,7 +43,11 @@ def default() -> Path:
 
 
 def known(db: Database, person: Person) -> list[Path]:
-    """The default one, the one that ships, those in ~/.local/share/blindstrip/checkpoints, and those that this person drew with: each once."""
+    """The default one, the one that ships, those in ~/.local/share/blindstrip/checkpoints, and those that this person drew with: each once.
+
+    Raises NotAllowed.
+    """
+    demand(person, Action.DRAW_STRIPS)
     home = Path(_FOLDER).expanduser()
     there = sorted(config.parent for config in home.glob("*/config.json")) if home.is_dir() else []
     with db.read() as session:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, get_args
 
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
-from study.commands import agreement, audit, generator, quality, simulation, strips, studies, training, types
+from study.commands import agreement, audit, generator, people, quality, simulation, strips, studies, training, types
 from study.commands.answers import in_words, plain
 from study.errors import Problems
 from study.practice_round import PracticePlan
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _strips(adder: Any) -> None:
     one = _command(adder, "import", strips.import_recordings, "bring recordings into the database")
-    one.add_argument("directory", type=Path, help="PTB-XL, MIMIC-IV-ECG, or any folder of WFDB records with a table record,rhythm[,patient]")
+    one.add_argument("directory", type=Path, help="PTB-XL, MIMIC-IV-ECG, or any folder of recordings with a table record,rhythm[,patient]")
     _labels(one)
 
     one = _command(adder, "train", training.train, "train a checkpoint; after an interruption the same command goes on")
@@ -168,22 +168,36 @@ def _checkpoints(adder: Any) -> None:
     one = _command(group, "page", generator.bench_page, "from Submit to the next strip painted, beside a bare Streamlit page; takes minutes")
     one.add_argument("--clicks", type=types.whole(5), default=40, help="strips read alone, and again beside the readers (default: 40)")
     one.add_argument("--readers", type=types.whole(0), default=20, help="simulated readers at work beside (default: 20)")
+    _command(group, "features", generator.bench_features, "how long 1,000 strips take to be measured")
     _command(group, "agreement", generator.bench_agreement, "how long all figures of a usual and of a large study take, and how much memory")
 
 
 def _people(adder: Any) -> None:
     group = _group(adder, "people", "who may sign in")
-    one = _command(group, "add", studies.add_person, "add somebody; the first is the administrator")
+    one = _command(group, "add", people.add_person, "invite somebody, by a link with which they choose a password; the first is the administrator")
     one.add_argument("newcomer", metavar="USERNAME", help="what they sign in with")
     one.add_argument("--name", required=True)
     _option(one, "--role", Role.READER.value, "what they may do", choices=[role.value for role in Role])
     one.add_argument("--site", help="hospital; readers need one")
-    one.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password (default: it is asked for)")
+    one.add_argument("--email", metavar="ADDRESS", help="by which the hospital's single sign-on knows them")
+    one.add_argument("--password-file", type=Path, metavar="FILE", help="the administrator's password is its first line (default: it is asked for)")
     _as(one)
-    one = _command(group, "delete", studies.delete_person, "erase an account for good; what it judged stays under its pseudonym")
+    one = _command(group, "link", people.new_link, "another link for somebody who lost theirs, or the password")
     one.add_argument("who", metavar="USERNAME")
     _as(one)
-    _as(_command(group, "list", studies.list_people, "everybody who may sign in"))
+    one = _command(group, "role", people.change_role, "give somebody another role, or another hospital")
+    one.add_argument("who", metavar="USERNAME")
+    one.add_argument("role", choices=[role.value for role in Role])
+    one.add_argument("--site", help="hospital (default: as before)")
+    _as(one)
+    one = _command(group, "email", people.set_email, "the address by which the hospital's single sign-on knows somebody")
+    one.add_argument("who", metavar="USERNAME")
+    one.add_argument("email", nargs="?", metavar="ADDRESS", help="without one, they sign in by password alone")
+    _as(one)
+    one = _command(group, "delete", people.delete_person, "erase an account for good; what it judged stays under its pseudonym")
+    one.add_argument("who", metavar="USERNAME")
+    _as(one)
+    _as(_command(group, "list", people.list_people, "everybody who may sign in"))
 
 
 def _studies(adder: Any) -> None:

@@ -15,6 +15,7 @@ from storage import studies as stored
 from storage import truth
 from storage.database import Database
 from storage.studies import CaseRow, PlacementRow
+from study import overview
 from study.people import Person
 from study.roles import Action, demand
 from study.studies import study_to_see
@@ -98,12 +99,15 @@ class RoundOrder:
 
 
 def order_diagnostics(db: Database, person: Person, study_id: int) -> list[RoundOrder]:
-    """Of each round of the study; arms are among the labels once it is unblinded, never before. Raises NotAllowed, StorageError."""
+    """Of each round of the study; arms are among the labels once it is unblinded, never before. Reader by reader, of those whom the person sees.
+
+    Raises NotAllowed, StorageError.
+    """
     demand(person, Action.SEE_STUDIES)
     with db.read() as session:
         study = study_to_see(session, person, study_id)
         arms = {} if study.unblinded_at is None else truth.arms_after_unblinding(session, study_id)
-        readers = {reader.id: reader for reader in stored.readers(session, study_id)}
+        readers = {reader.id: reader for reader in stored.readers(session, study_id) if overview.sees(person, study, reader)}
         every_case, every_place = stored.cases(session, study_id), stored.placements(session, study_id)
         found = []
         for opened in stored.rounds(session, study_id):
@@ -165,7 +169,8 @@ class _Round:
     def labels(self) -> list[LabelOrder]:
         found = []
         for (phase, reader_id), order in self._orders.items():
-            reader = self._readers[reader_id]
+            if (reader := self._readers.get(reader_id)) is None:
+                continue
             found.append(_label(reader, phase, "AF", [self._cases[case].rhythm == "AF" for case in order]))
             if self._arms:
                 found.append(_label(reader, phase, "synthetic", [self._arms[case] == "synthetic" for case in order]))
@@ -186,9 +191,10 @@ class _Round:
     def repeats(self, asked: int) -> list[RepeatDistance]:
         found = []
         for (phase, reader_id), order in self._orders.items():
+            if (reader := self._readers.get(reader_id)) is None:
+                continue
             at = {case: place for place, case in enumerate(order)}
             apart = [at[case] - at[again] for case in order if (again := self._cases[case].repeat_of) is not None and again in at]
-            reader = self._readers[reader_id]
             found.append(RepeatDistance(reader.name, reader.site, phase, len(apart), min(apart, default=None), max(apart, default=None), asked))
         return found
 

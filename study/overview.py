@@ -14,7 +14,9 @@ from storage import people as stored_people
 from storage import practice as stored_practice
 from storage import studies as stored
 from study import leak_gate, practice
+from study.people import Person
 from study.protocol import Protocol, changes_in_words
+from study.roles import Role
 
 TELLING = ("seed", "seeds")  # a seed and the list of recordings would tell the arms: seeds leave with the export, after unblinding
 
@@ -76,17 +78,13 @@ class RoundSummary:
     opened_by: str
     plan: dict[str, Any]  # as asked and as achieved; without the seeds
     leak: dict[str, Any]  # the leak gate's report; which arm is which, only once the study is unblinded
-    readers: list[ReaderProgress]
+    readers: list[ReaderProgress]  # those whom the person sees who asked
+    closed: bool  # by hand, or because every reader has read and signed
     protocol_hash: str  # in force when it was opened
     commitment: str | None  # the hash that binds its seeds: study.commitment; None: opened before there were commitments
     closed_at: datetime | None  # by hand, before everybody had read and signed
     closed_by: str | None
     closed_because: str | None
-
-    @property
-    def closed(self) -> bool:
-        """By hand, or because every reader has read and signed."""
-        return self.closed_at is not None or all(one.done == one.total and one.signed == one.rounds for one in self.readers)
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,10 @@ class StudyDetail:
     frozen_at: datetime | None
     created_by: str
     created_at: datetime
-    readers: list[ReaderProgress]  # over all rounds
+    readers: list[ReaderProgress]  # over all rounds; those whom the person sees who asked
+    unseen: int  # readers of other sites
+    done: int  # answers of all readers
+    total: int
     practice: PracticeSummary | None
     rounds: list[RoundSummary]
     refused_openings: int  # how often the leak gate kept a round of this study shut
@@ -149,8 +150,18 @@ def summary(session: Session, study: stored.StudyRow) -> StudySummary:
     )
 
 
-def detail(session: Session, study: stored.StudyRow) -> StudyDetail:
-    """Everything but the arms, the answers and the seeds."""
+def sees_all(person: Person, study: stored.StudyRow) -> bool:
+    """Whether this person sees the readers of every site: admins, and the coordinator who leads the study, having set it up."""
+    return person.role is Role.ADMIN or person.id == study.created_by
+
+
+def sees(person: Person, study: stored.StudyRow, reader: stored.ReaderRow) -> bool:
+    """Whether this person sees who the reader is and how far: of other sites' readers only what all of them together have done."""
+    return sees_all(person, study) or (person.site is not None and reader.site == person.site)
+
+
+def detail(session: Session, study: stored.StudyRow, person: Person) -> StudyDetail:
+    """Everything but the arms, the answers and the seeds; of the readers, those whom this person sees."""
     readers = stored.readers(session, study.id)
     progress = stored.progress(session, study.id)
     signed = signatures.of_study(session, study.id)
@@ -158,6 +169,7 @@ def detail(session: Session, study: stored.StudyRow) -> StudyDetail:
     gate = dict if study.unblinded_at else leak_gate.blinded
     closed = {one.round_id: one for one in closings.of_study(session, study.id)}
     committed = commitments.published(session, study.id)
+    seen = [reader for reader in readers if sees(person, study, reader)]
 
     def of(reader: stored.ReaderRow, round_id: int | None) -> ReaderProgress:
         own = [one for one in progress if one.reader_id == reader.id and round_id in (None, one.round_id)]
@@ -167,6 +179,7 @@ def detail(session: Session, study: stored.StudyRow) -> StudyDetail:
 
     def round_(opened: stored.RoundRow) -> RoundSummary:
         by_hand = closed.get(opened.id)
+        everybody = [of(reader, opened.id) for reader in readers]
         return RoundSummary(
             opened.id,
             opened.number,
@@ -176,7 +189,8 @@ def detail(session: Session, study: stored.StudyRow) -> StudyDetail:
             names[opened.opened_by] or "",
             {key: value for key, value in opened.plan.items() if key not in TELLING},
             {key: value for key, value in gate(opened.leak).items() if key not in TELLING},
-            [of(reader, opened.id) for reader in readers],
+            [one for one, reader in zip(everybody, readers, strict=True) if reader in seen],
+            by_hand is not None or all(one.done == one.total and one.signed == one.rounds for one in everybody),
             opened.protocol_hash,
             committed.get(opened.id),
             by_hand.closed_at if by_hand else None,
@@ -194,8 +208,11 @@ def detail(session: Session, study: stored.StudyRow) -> StudyDetail:
         frozen_at=study.frozen_at,
         created_by=names[study.created_by] or "",
         created_at=study.created_at,
-        readers=[of(reader, None) for reader in readers],
-        practice=_practice(session, study, readers, names),
+        readers=[of(reader, None) for reader in seen],
+        unseen=len(readers) - len(seen),
+        done=sum(one.done for one in progress),
+        total=sum(one.total for one in progress),
+        practice=_practice(session, study, seen, names),
         rounds=[round_(opened) for opened in stored.rounds(session, study.id)],
         refused_openings=audit.count(session, action=leak_gate.REFUSED_BY_THE_GATE, subject=f"study {study.id}"),
         unblinding_asked_by=names[study.unblinding_asked_by],

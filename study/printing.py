@@ -9,6 +9,7 @@ from study import reading
 from study.ecg_paper import Sheet
 from study.errors import StudyError
 from study.people import Person
+from study.roles import Action, demand
 
 
 def strip_pdf(db: Database, person: Person, asked: Mapping[str, str]) -> tuple[str, bytes]:
@@ -18,6 +19,7 @@ def strip_pdf(db: Database, person: Person, asked: Mapping[str, str]) -> tuple[s
     """
     from study.ecg_pdf import pdf  # reportlab: only once somebody prints
 
+    demand(person, Action.READ_CASES)
     round_id, position = (_number(asked, name) for name in ("round", "case"))
     case = reading.case_again(db, person, round_id, position) or reading.next_case(db, person, round_id)
     if case is None or case.position != position:

@@ -92,6 +92,7 @@ def unblinded(db: Database, person: Person, study_id: int) -> StudyData:
 
     Raises NotAllowed, StudyError while it is blind, StorageError for a snapshot that was changed.
     """
+    demand(person, Action.SEE_RESULTS)
     with db.read() as session:
         study = study_to_see(session, person, study_id)
         if study.unblinded_at is None:

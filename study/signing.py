@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from storage import audit, closings, judgements, signatures
 from storage import studies as stored
 from storage.database import Database
-from study import people
+from study import sign_in
 from study.answers import Answer
 from study.errors import StudyError
 from study.people import Person
@@ -44,7 +44,7 @@ def sign(db: Database, person: Person, round_id: int, password: str) -> bool:
     password, StudyError for a round that is not theirs, not read through, closed, or of an unblinded study.
     """
     demand(person, Action.READ_CASES)
-    people.confirm_password(db, person, password)
+    sign_in.confirm(db, person, password)
     try:
         with db.write() as session:
             if signatures.signed_at(session, round_id, person.id) is not None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage import audit, closings
+from storage import audit, closings, parts
 from storage import people as stored_people
 from storage import studies as stored
 from storage.database import Database
-from study import allocation, overview, rotation
+from study import allocation, overview, people, rotation
 from study.errors import NotAllowed, StudyError
 from study.overview import StudyDetail, StudySummary
 from study.people import Person
@@ -32,7 +32,7 @@ def create_study(db: Database, by: Person, title: str, protocol: Protocol, reade
     if not 1 <= len(title) <= TITLE_LENGTH or not title.isprintable():
         raise StudyError(f"title: write 1 to {TITLE_LENGTH} characters on one line.")
     with db.write() as session:
-        readers = _checked_readers(session, by, reader_ids)
+        readers = _checked_readers(session, by, reader_ids, conducted_by={by.id})
         study_id = stored.add_study(
             session,
             title=title,
@@ -63,7 +63,9 @@ def add_readers(db: Database, by: Person, study_id: int, reader_ids: Sequence[in
         study = study_to_change(session, by, study_id)
         refuse_when_unblinding_asked(study)
         there = {reader.id for reader in stored.readers(session, study_id)}
-        new = [reader_id for reader_id in _checked_readers(session, by, reader_ids) if reader_id not in there]
+        conductors, makers = parts.conductors(session, study_id), parts.makers(session, study_id)
+        checked = _checked_readers(session, by, reader_ids, conducted_by=conductors, made_by=makers, any_site=overview.sees_all(by, study))
+        new = [reader_id for reader_id in checked if reader_id not in there]
         if not new:
             return
         stored.add_readers(session, study_id, new)
@@ -75,6 +77,17 @@ def add_readers(db: Database, by: Person, study_id: int, reader_ids: Sequence[in
         audit.append(session, by.id, "readers added", f"study {study_id}", detail)
 
 
+def readers_to_add(db: Database, by: Person, study_id: int) -> list[Person]:
+    """Who could be added: readers of all sites for who leads the study, of their own site for other coordinators. Raises NotAllowed."""
+    demand(by, Action.MANAGE_STUDIES)
+    with db.read() as session:
+        found = study_to_see(session, by, study_id)
+        there = {reader.id for reader in stored.readers(session, study_id)}
+        excluded = there | parts.conductors(session, study_id) | parts.makers(session, study_id)
+    everybody, any_site = people.readers_to_choose(db, by), overview.sees_all(by, found)
+    return [one for one in everybody if one.id not in excluded and (any_site or one.site == by.site)]
+
+
 def studies(db: Database, person: Person) -> list[StudySummary]:
     """Newest first; demo people see demo studies only. Raises NotAllowed for readers, who see their rounds instead."""
     demand(person, Action.SEE_STUDIES)
@@ -83,10 +96,13 @@ def studies(db: Database, person: Person) -> list[StudySummary]:
 
 
 def study(db: Database, person: Person, study_id: int) -> StudyDetail:
-    """Everything but the arms, the answers and the seeds. Raises NotAllowed, or StorageError for an unknown id."""
+    """Everything but the arms, the answers and the seeds; of its readers, those whom `overview.sees` names.
+
+    Raises NotAllowed, or StorageError for an unknown id.
+    """
     demand(person, Action.SEE_STUDIES)
     with db.read() as session:
-        return overview.detail(session, study_to_see(session, person, study_id))
+        return overview.detail(session, study_to_see(session, person, study_id), person)
 
 
 def study_to_see(session: Session, person: Person, study_id: int, *, lock: bool = False) -> stored.StudyRow:
@@ -161,13 +177,19 @@ def _place_in_rounds(session: Session, study_id: int, reader_id: int) -> None:
         seen |= own
 
 
-def _checked_readers(session: Session, by: Person, reader_ids: Sequence[int]) -> list[int]:
+def _checked_readers(
+    session: Session, by: Person, reader_ids: Sequence[int], *, conducted_by: set[int], made_by: Iterable[int] = (), any_site: bool = True
+) -> list[int]:
     checked = []
     for reader_id in dict.fromkeys(reader_ids):
         person = stored_people.by_id(session, reader_id)
-        if person is None or not person.active or person.demo != by.demo:
-            raise StudyError(f"readers: no active person with id {reader_id}. Choose from the list of people.")
+        if person is None or not person.active or person.demo != by.demo or not (any_site or person.site == by.site):
+            raise StudyError(f"readers: no active person with id {reader_id}. Choose from the list of readers.")
         if person.role != Role.READER:
             raise StudyError(f"readers: {person.name} is a {person.role}, not a reader. Whoever can see where strips come from must not judge them.")
+        if reader_id in conducted_by:
+            raise StudyError(f"readers: {person.name} has conducted this study in another role. One person holds one role in a study; choose others.")
+        if reader_id in made_by:
+            raise StudyError(f"readers: {person.name} has imported or drawn strips of this study, and must not judge them. Choose others.")
         checked.append(reader_id)
     return checked

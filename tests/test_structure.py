@@ -34,7 +34,7 @@ def test_nothing_but_the_app_and_the_pages_knows_streamlit() -> None:
 
 def test_page_modules_run_nothing_when_they_are_imported() -> None:
     """Streamlit could be made to run a file in pages/ by its name alone: it must show nothing."""
-    inert = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    inert = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
     for file in (ROOT / "pages").glob("*.py"):
         for node in ast.parse(file.read_text()).body:
             docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -12,7 +12,7 @@ from storage import strips
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
-from study import people
+from study import people, sign_in
 from study.answers import Answer
 from study.people import Person
 from study.protocol import REALISM_FIRST, Protocol, phases
@@ -67,8 +67,8 @@ def make(db: Database, *, cases: int = 6, question_order: str = REALISM_FIRST) -
         for username, name, role, site in PEOPLE.values():
             people.add_demo_person(session, username, name, role, site)
     for key, (username, *_rest) in PEOPLE.items():
-        world.tokens[key] = people.sign_in_demo(db, username)
-        person = people.person_for(db, world.tokens[key])
+        world.tokens[key] = sign_in.sign_in_demo(db, username)
+        person = sign_in.person_for(db, world.tokens[key])
         assert person is not None
         world.people[key] = person
     readers = [world.people["reader"].id, world.people["other"].id]

@@ -7,41 +7,10 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from study import amendments, closing, order_diagnostics, people, practice_round, round_plan, rounds, studies, unblinding
-from study.commands.common import asker, checkpoint_folder, database, local_drawer, of_study, own_folder, password, person_named, public
-from study.errors import StudyError
+from study.commands.common import asker, checkpoint_folder, database, local_drawer, of_study, own_folder, person_named, public
 from study.progress_bar import ProgressBar, say
 from study.protocol import Protocol
-from study.roles import Action, Role, demand
-
-# ---- people ----
-
-
-def add_person(given: argparse.Namespace) -> dict[str, Any]:
-    with database(given) as db:
-        if people.can_set_up(db):
-            if given.role != Role.ADMIN:
-                raise StudyError("The first person administers this installation: add them with --role admin.")
-            people.sign_out(db, people.set_up(db, given.newcomer, given.name, password(given.password_file), given.site))
-        else:
-            by = asker(db, given.username)
-            demand(by, Action.MANAGE_PEOPLE)  # before a password is asked for
-            people.add_person(db, by, given.newcomer, given.name, Role(given.role), given.site, password(given.password_file))
-        return public(person_named(db, given.newcomer))
-
-
-def list_people(given: argparse.Namespace) -> dict[str, Any]:
-    with database(given) as db:
-        return {"people": [public(one) for one in people.people(db, asker(db, given.username))]}
-
-
-def delete_person(given: argparse.Namespace) -> dict[str, Any]:
-    with database(given) as db:
-        person = person_named(db, given.who)
-        named = people.delete_person(db, asker(db, given.username), person.id)
-        return {"deleted": person.id, "user_name_in_the_audit_trail": named}
-
-
-# ---- studies ----
+from study.roles import Action, demand
 
 
 def create_study(given: argparse.Namespace) -> dict[str, Any]:
@@ -55,15 +24,17 @@ def create_study(given: argparse.Namespace) -> dict[str, Any]:
 
 def edit_protocol(given: argparse.Namespace) -> dict[str, Any]:
     with of_study(given) as (db, person, study_id):
-        protocol = _changed(given, studies.study(db, person, study_id).protocol)
-        amendments.edit_protocol(db, person, study_id, protocol)
+        seen = studies.study(db, person, study_id)
+        protocol = _changed(given, seen.protocol)
+        amendments.edit_protocol(db, person, study_id, protocol, shown=seen.protocol_hash)
         return {"study": study_id, "protocol_hash": protocol.hash()}
 
 
 def amend_protocol(given: argparse.Namespace) -> dict[str, Any]:
     with of_study(given) as (db, person, study_id):
-        protocol = _changed(given, studies.study(db, person, study_id).protocol)
-        number = amendments.amend(db, person, study_id, protocol, given.reason)
+        seen = studies.study(db, person, study_id)
+        protocol = _changed(given, seen.protocol)
+        number = amendments.amend(db, person, study_id, protocol, given.reason, shown=seen.protocol_hash)
         return {"study": study_id, "amendment": number, "protocol_hash": protocol.hash()}
 
 

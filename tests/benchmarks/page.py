@@ -33,7 +33,7 @@ from storage import strips
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import Placement, ReadingCase, Truth, now
-from study import cases, people
+from study import cases, people, sign_in
 from study.people import Person
 from study.protocol import Protocol
 from study.roles import Role
@@ -171,8 +171,8 @@ def demo_round(db: Database, cases: int, readers: int, draw: Callable[[str, int]
             people.add_demo_person(session, f"reader-{number}", f"Reader {number}", Role.READER, "Northgate")
     found = []
     for number in range(readers):
-        token = people.sign_in_demo(db, f"reader-{number}")
-        person = people.person_for(db, token)
+        token = sign_in.sign_in_demo(db, f"reader-{number}")
+        person = sign_in.person_for(db, token)
         assert person is not None
         found.append((person, token))
     coordinator = people.person_by_username(db, "cora")

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -71,16 +72,16 @@ def free_port() -> int:
     return port
 
 
-def start_server(folder: Path, port: int | None = None) -> Server:
+def start_server(folder: Path, port: int | None = None, *, environment: Mapping[str, str] | None = None) -> Server:
     """Serves the app on a free port with the database in `folder`, empty at first; returns once it answers."""
     port = port or free_port()
     database, log = f"sqlite:///{folder / 'study.db'}", folder / "server.log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSTRIP_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSTRIP_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
             cwd=ROOT,
-            env={**environment, "BLINDSTRIP_DATABASE": database},
+            env={**inherited, **(environment or {}), "BLINDSTRIP_DATABASE": database},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -11,7 +11,7 @@ from generator.request import DrawRequest
 from generator.sssd import draw as sssd
 from generator.strip import Counts
 from storage.database import Database
-from study import cli, people
+from study import cli, sign_in
 from study.ecg_paper import Sheet
 from tests import world
 from tests.browser.conftest import _FLAGS as FLAGS
@@ -64,7 +64,7 @@ def results() -> None:
         db = Database(server.database)
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         try:
-            page = at_the_desk(server, browser, people.sign_in_demo(db, "demo-cora"), viewport={"width": 1240, "height": 1180}, path="/findings")
+            page = at_the_desk(server, browser, sign_in.sign_in_demo(db, "demo-cora"), viewport={"width": 1240, "height": 1180}, path="/findings")
             page.get_by_role("heading", name="All tables").wait_for(timeout=120_000)
             settled(page)
             page.screenshot(path=IMAGES / "results.png")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from pages.access import COOKIE
 from storage.database import Database
-from study import people
+from study import sign_in
 from study.report.content import BANNER
 from tests.browser.driving import Server, settled
 from tests.study.factory import read_study
@@ -30,7 +30,7 @@ def page(server: Server, chrome: Browser) -> Iterator[Page]:
     db = Database(server.database)
     db.migrate()
     planted = read_study(db, demo=True, title=TITLE, cases=8, repeats=2)
-    token = people.sign_in_demo(db, planted.coordinator.username)
+    token = sign_in.sign_in_demo(db, planted.coordinator.username)
     db.close()
     context = chrome.new_context(viewport={"width": 1366, "height": 768}, color_scheme="dark")
     server.watch(context)

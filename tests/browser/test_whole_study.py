@@ -49,7 +49,7 @@ def forty(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_study_from_recordings_to_results(server: Server, chrome: Browser, forty: Path) -> None:
     admin = set_up(server, chrome)
-    add_people(admin)
+    add_people(chrome, admin)
     import_recordings(admin, forty)
     draw_strips(admin)
     make_study_and_round(admin)
@@ -81,7 +81,7 @@ def set_up(server: Server, chrome: Browser) -> Page:
     return page
 
 
-def add_people(admin: Page) -> None:
+def add_people(chrome: Browser, admin: Page) -> None:
     screen(admin, "People")
     newcomers = {username: (name, "reader", site) for username, (name, site, _) in READERS.items()}
     newcomers["cora"] = ("Cora Coordinator", "coordinator", "South Hospital")
@@ -92,10 +92,22 @@ def add_people(admin: Page) -> None:
         box = admin.get_by_role("combobox", name=re.compile("Hospital"))
         box.fill(site)
         box.press("Enter")
-        admin.get_by_role("textbox", name="First password").fill(PASSWORD)
-        admin.get_by_role("button", name="Add", exact=True).click()
-        expect(admin.get_by_text(f"{name} can sign in now.")).to_be_visible()
+        admin.get_by_role("button", name="Make the link", exact=True).click()
+        expect(admin.get_by_text(f"{name} is invited.")).to_be_visible()
         settled(admin)
+        join(chrome, admin.locator(".st-key-link code").inner_text().strip(), name)
+
+
+def join(chrome: Browser, link: str, name: str) -> None:
+    """Somebody opens their link, in a browser of their own, and chooses a password."""
+    page = chrome.new_page()
+    page.goto(link)
+    expect(page.get_by_role("heading", name=f"Welcome, {name}")).to_be_visible()
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("input[name=again]").fill(PASSWORD)
+    page.get_by_role("button", name="Set the password and sign in").click()
+    settled(page)
+    page.close()
 
 
 def import_recordings(admin: Page, archive: Path) -> None:

@@ -25,7 +25,7 @@ from pages.access import COOKIE
 from storage import strips
 from storage.database import Database
 from storage.tables import Drawing, Placement, PracticeCase, ReadingCase, Recording, Round, Strip, Truth
-from study import people
+from study import people, sign_in
 from study.intake import import_recordings
 from study.people import Person
 from study.practice_round import PracticePlan, open_practice
@@ -35,6 +35,7 @@ from study.rounds import RoundPlan, open_round
 from study.studies import create_study
 from tests.browser.driving import Server, start_server
 from tests.conftest import ROOT
+from tests.joining import joined
 from tests.pages.wire import Place, data, decoded
 from tests.study.hospital import open_gate
 from tests.websocket_client import Tab, browser, post_form
@@ -112,10 +113,10 @@ def _people(db: Database, *, demo: bool) -> tuple[Person, Person]:
             people.add_demo_person(session, "ada", "Ada Lind", Role.READER, "North")
             people.add_demo_person(session, "cora", "Cora Weiss", Role.COORDINATOR, "North")
     else:
-        admin = people.person_for(db, people.set_up(db, "root", "Ada Admin", PASSWORD, "North"))
+        admin = sign_in.person_for(db, sign_in.set_up(db, "root", "Ada Admin", PASSWORD, "North"))
         assert admin is not None
-        people.add_person(db, admin, "ada", "Ada Lind", Role.READER, "North", PASSWORD)
-        people.add_person(db, admin, "cora", "Cora Weiss", Role.COORDINATOR, "North", PASSWORD)
+        joined(db, admin, "ada", "Ada Lind", Role.READER, "North", PASSWORD)
+        joined(db, admin, "cora", "Cora Weiss", Role.COORDINATOR, "North", PASSWORD)
     reader, coordinator = (people.person_by_username(db, username) for username in ("ada", "cora"))
     assert reader is not None
     assert coordinator is not None

@@ -13,10 +13,12 @@ from websockets.exceptions import InvalidStatus
 
 from pages.access import COOKIE
 from storage.database import Database
-from study import people
+from study import people, sign_in
 from study.roles import Role
+from tests import websocket_client
 from tests.browser.driving import ROOT, Server, start_server
-from tests.websocket_client import Tab, browser, post_form, sign_in
+from tests.joining import joined
+from tests.websocket_client import Tab, browser, post_form
 
 pytestmark = pytest.mark.xdist_group("front door")  # one server for the file
 
@@ -67,12 +69,12 @@ def _moved_in(house: House) -> House:
         answer = post_form(client, "/set-up", "/set-up", username="ada", name="Ada Admin", site="North", password=PASSWORD)
         assert answer.status_code == 303, answer.text
         house.cookies["admin"] = client.cookies[COOKIE]
-    admin = people.person_for(db, house.cookies["admin"])
+    admin = sign_in.person_for(db, house.cookies["admin"])
     assert admin is not None
     house.ids = {"admin": admin.id, "demo": demo.id}
     for key, role in (("reader", Role.READER), ("other", Role.READER), ("coordinator", Role.COORDINATOR), ("researcher", Role.RESEARCHER)):
-        house.ids[key] = people.add_person(db, admin, key, f"{key.title()} Person", role, "North", PASSWORD).id
-        house.cookies[key] = sign_in(house.url, key, PASSWORD)
+        house.ids[key] = joined(db, admin, key, f"{key.title()} Person", role, "North", PASSWORD).id
+        house.cookies[key] = websocket_client.sign_in(house.url, key, PASSWORD)
     db.close()
     for name in (*MODULES, *SCREENS):  # the first sessions of this process: no run of st.navigation has told Streamlit what the pages are
         with Tab(house.url, house.cookies["reader"]) as tab:
@@ -205,14 +207,14 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(house: House) -> 
     assert cookie.startswith(f"{COOKIE}=")
     assert "; httponly" in cookie
     assert "; samesite=lax" in cookie
-    assert f"; max-age={people.SIGN_IN_HOURS * 3600}" in cookie
+    assert f"; max-age={sign_in.HOURS * 3600}" in cookie
     assert "; httponly" in form
     assert "; samesite=strict" in form
     assert answer.headers["cache-control"] == "no-store"
 
 
 def test_signing_out_ends_the_sign_in_of_a_copied_cookie_too(house: House) -> None:
-    copied = sign_in(house.url, "other", PASSWORD)
+    copied = websocket_client.sign_in(house.url, "other", PASSWORD)
     with Tab(house.url, copied) as open_tab:
         assert "Rounds to read" in open_tab.run().drawn()
         answer = httpx.post(house.url + "/sign-out", cookies={COOKIE: copied})
@@ -281,7 +283,7 @@ def test_after_five_wrong_passwords_the_right_one_waits_too(house: House) -> Non
             assert all(answer.status_code == 401 and "User name or password is wrong." in answer.text for answer in said)
             locked = post_form(client, "/sign-in", username=username, password=PASSWORD)
             assert locked.status_code == 401
-            assert "Too many attempts for this user name. Wait 15 minutes, then try again." in locked.text
+            assert "Too many wrong passwords for this user name. Wait 15 minutes, or ask your coordinator for a new link." in locked.text
         assert COOKIE not in client.cookies
 
 

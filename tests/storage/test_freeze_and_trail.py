@@ -15,7 +15,7 @@ from storage.audit import APPEND_ONLY
 from storage.database import Database
 from tests.storage.test_migrations import (
     AT,
-    OF_0004,
+    SINCE,
     READ,
     _columns,
     _content,
@@ -71,7 +71,7 @@ def test_no_row_of_the_third_version_is_lost_and_a_round_keeps_its_protocol(any_
     columns, before = _columns(db), _content(db)
     db.migrate()
     assert _content(db, columns) == before
-    assert set(_columns(db)) == set(columns) | OF_0004
+    assert set(_columns(db)) == set(columns) | SINCE
     with db.read() as session:
         [opened] = studies.rounds(session, 1)
         practice = studies.practice_round(session, 1)

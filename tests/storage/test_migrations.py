@@ -149,7 +149,7 @@ READ: dict[str, list[dict[str, object]]] = {
     ],
 }
 NEW_TABLES = {"signature", "practice_case", "practice_answer", "screen"}
-OF_0004 = {"round_closing", "commitment", "amendment", "snapshot"}
+SINCE = {"round_closing", "commitment", "amendment", "snapshot", "invitation"}
 
 
 def _database_of_0002(url: str) -> Database:
@@ -195,8 +195,8 @@ def test_no_row_of_the_second_version_is_lost_or_changed(any_url: str) -> None:
     columns, before = _columns(db), _content(db)
     db.migrate()
     assert _content(db, columns) == before
-    assert set(_columns(db)) == set(columns) | NEW_TABLES | OF_0004
-    assert all(rows == [] for table, rows in _content(db).items() if table in NEW_TABLES | OF_0004)
+    assert set(_columns(db)) == set(columns) | NEW_TABLES | SINCE
+    assert all(rows == [] for table, rows in _content(db).items() if table in NEW_TABLES | SINCE)
     db.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from storage.database import Database
-from study import people
+from study import passwords
 from tests.study.cli_calls import Run, run
 from tests.wfdb_files import signals, write_record
 
@@ -29,7 +29,7 @@ def db(url: str) -> Iterator[Database]:
 
 @pytest.fixture(autouse=True)
 def _quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 # ---- commands ----

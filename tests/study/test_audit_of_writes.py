@@ -19,13 +19,14 @@ from study.protocol import Protocol
 from study.roles import Role
 from study.rounds import open_round
 from study.studies import add_readers, create_study
+from tests.joining import joined
 from tests.study.hospital import Drawer, add_recordings, answer, hospital, just_now, open_gate
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT = {
     "study/intake.py:_store": "a batch between the entries that say that an import began and how it ended",
-    "study/people.py:sign_in": "the first of its two counts a failure until it succeeds, and is forgotten after 15 minutes; the second has an entry",
-    "study/people.py:confirm_password": "counts failures, likewise",
+    "study/sign_in.py:_tried": "counts a failure until it succeeds, and is forgotten after a day; the sign-in has an entry",
+    "study/sign_in.py:confirm": "forgets the failures",
     "study/reading.py:show": "when a strip was first sent; the judgement keeps it",
     "study/speed.py:measure": "how fast this machine draws",
     "study/work.py:beat": "signs of life of a job, whose asking has an entry",
@@ -148,7 +149,7 @@ def test_what_is_refused_leaves_neither_a_change_nor_an_entry(db: Database) -> N
         lambda: unblinding.ask(db, house.coordinator, study_id, "why"),
         lambda: closing.close_round(db, house.coordinator, study_id, 1, "why"),
         lambda: create_study(db, house.coordinator, "Sinus rhythm", Protocol(), []),
-        lambda: people.add_person(db, house.admin, "cora", "Cora again", Role.READER, "North", "correct horse battery"),
+        lambda: joined(db, house.admin, "cora", "Cora again", Role.READER, "North", "correct horse battery"),
     ):
         with pytest.raises(Problems):
             refused()

@@ -28,8 +28,8 @@ def test_real_recordings_come_in_once(ask: Run, shared: Path, tmp_path: Path) ->
     ptbxl = shared / "data" / "ptbxl"
     with (ptbxl / "ptbxl_database.csv").open(encoding="utf-8") as lines:
         (tmp_path / "some.csv").write_text("".join(line for _, line in zip(range(13), lines, strict=False)), encoding="utf-8")
-    assert ask("import", ptbxl, "--labels", tmp_path / "some.csv") == {"imported": 12, "already_present": 0, "refused": {}}
-    assert ask("import", ptbxl, "--labels", tmp_path / "some.csv") == {"imported": 0, "already_present": 12, "refused": {}}
+    assert ask("import", ptbxl, "--labels", tmp_path / "some.csv") == {"imported": 12, "already_present": 0, "refused": {}, "dropped": {}}
+    assert ask("import", ptbxl, "--labels", tmp_path / "some.csv") == {"imported": 0, "already_present": 12, "refused": {}, "dropped": {}}
 
 
 def test_what_is_refused_and_left_out_is_told_beside_the_answer(ward: Path, tmp_path: Path, url: str) -> None:
@@ -39,7 +39,7 @@ def test_what_is_refused_and_left_out_is_told_beside_the_answer(ward: Path, tmp_
     edit_header(folder / "ecg1", " V6\n", " RESP\n")
     (folder / "labels.csv").write_text("record,rhythm\necg0,NSR\necg1,NSR\necg2,SVT\n")
     status, out, err = call("import", folder, "--db", url, "--json")
-    assert (status, json.loads(out)) == (0, {"imported": 1, "already_present": 0, "refused": {"missing lead": 1}})
+    assert (status, json.loads(out)) == (0, {"imported": 1, "already_present": 0, "refused": {"missing lead": 1}, "dropped": {}})
     assert "refused: ecg1: no lead V6" in err
     assert "left out: 1 rows of the table, rhythm 'SVT'" in err
     assert "2/2 recordings" in err  # the bar
@@ -114,13 +114,19 @@ def test_the_leak_gate_looks_at_folders(ward: Path, drawn: dict[str, Path]) -> N
 
 
 def test_people_are_added_and_listed(ask: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\nshort\n\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"short\n\n{PASSWORD}\n"))
     assert "--role admin" in fails("people", "add", "ada", "--name", "Ada", "--db", url)
+    for words in ("at least 10", "There is no password"):
+        assert words in fails("people", "add", "Ada", "--name", "Ada Lovelace", "--role", "admin", "--db", url)
     first = ask("people", "add", "Ada", "--name", "Ada Lovelace", "--role", "admin")
     assert first == {"username": "ada", "name": "Ada Lovelace", "role": "admin", "site": None, "demo": False}
-    assert "at least 10" in fails("people", "add", "ben", "--name", "Ben", "--site", "North", "--db", url)
-    assert "There is no password" in fails("people", "add", "ben", "--name", "Ben", "--site", "North", "--db", url)
     assert ask("people", "list") == {"people": [first]}
+    ben = ask("people", "add", "ben", "--name", "Ben", "--site", "North", "--email", "Ben@north.org")
+    assert ben["link"].startswith("/join?link=")
+    assert ask("people", "link", "ben")["link"] != ben["link"]
+    assert ask("people", "role", "ben", "researcher")["role"] == "researcher"
+    assert ask("people", "email", "ben")["username"] == "ben"
+    assert "will not do" in fails("people", "email", "ben", "nowhere", "--db", url)
     with Database(url).read() as session:
         assert session.execute(text("SELECT count(*) FROM sign_in WHERE ended_at IS NULL")).scalar() == 0  # nobody is left signed in
 
@@ -253,4 +259,4 @@ def test_the_demo_is_made_in_an_empty_database_and_the_trail_holds(ask: Run, url
 
 def test_answers_for_people_are_readable(ward: Path, url: str) -> None:
     status, out, _ = call("import", ward, "--db", url)
-    assert (status, out) == (0, "imported: 24\nalready present: 0\nrefused: -\n")
+    assert (status, out) == (0, "imported: 24\nalready present: 0\nrefused: -\ndropped: -\n")

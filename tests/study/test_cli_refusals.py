@@ -79,8 +79,8 @@ def test_what_goes_wrong_is_one_sentence(
     ("command", "words"),
     [
         ("people list", "2 people have the role admin. Say who asks with --as: ada, ben"),
-        ("people add ada --name Ada --site North --as ada --password-file {password}", "'ada' is taken"),
-        ("people add cai --name Cai --as ada --password-file {password}", "has no site"),
+        ("people add ada --name Ada --site North --as ada", "'ada' is taken"),
+        ("people add cai --name Cai --as ada", "has no site"),
         ("study show 7 --as ada", "no study '7'. See: blindstrip study list"),
         ("study show Nothing --as ada", "no study 'Nothing'"),
         ("study create Twice --as ada", "study called 'Twice' already"),
@@ -169,7 +169,7 @@ def program(*arguments: object) -> list[str]:
 
 def test_the_program_answers_on_standard_output_alone(ward: Path, url: str) -> None:
     done = subprocess.run(program("import", ward, "--db", url, "--json"), capture_output=True, text=True, cwd=ROOT)
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"imported": 24, "already_present": 0, "refused": {}})
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"imported": 24, "already_present": 0, "refused": {}, "dropped": {}})
     assert "24/24 recordings" in done.stderr
 
 

@@ -15,7 +15,7 @@ from storage import jobs as stored
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.tables import Drawing, Strip, Truth
-from study import drawing, jobs, people, work
+from study import drawing, jobs, sign_in, work
 from study.drawing import Drawer
 from study.errors import Cancelled, StudyError
 from study.people import Person
@@ -57,7 +57,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def rosa(db: Database) -> Person:
-    person = people.person_for(db, people.set_up(db, "rosa", "Rosa", "correct horse", None))
+    person = sign_in.person_for(db, sign_in.set_up(db, "rosa", "Rosa", "correct horse", None))
     assert person
     return person
 

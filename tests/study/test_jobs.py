@@ -9,23 +9,25 @@ from sqlalchemy import update
 
 from generator.errors import GeneratorError
 from generator.request import DrawRequest
+from storage import export
 from storage import jobs as stored
 from storage.database import Database
 from storage.tables import Job, now
-from study import jobs, people
+from study import jobs, sign_in
 from study.errors import NotAllowed, StudyError
 from study.people import Person
 from study.roles import Role
+from tests.joining import joined
 
 DRAW = {"request": DrawRequest("AF", 5, 1).as_dict()}
 
 
 @pytest.fixture
 def somebody(db: Database) -> dict[Role, Person]:
-    admin = people.person_for(db, people.set_up(db, "ada", "Ada", "correct horse", "North"))
+    admin = sign_in.person_for(db, sign_in.set_up(db, "ada", "Ada", "correct horse", "North"))
     assert admin
     others = [role for role in Role if role is not Role.ADMIN]
-    return {Role.ADMIN: admin, **{role: people.add_person(db, admin, role.value, role.value, role, "North", "correct horse") for role in others}}
+    return {Role.ADMIN: admin, **{role: joined(db, admin, role.value, role.value, role, "North", "correct horse") for role in others}}
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_demo_is_asked_for_once_by_nobody_in_particular(db: Database) -> None:
     assert jobs.ask(db, None, "demo", {}) == job_id
     assert jobs.job(db, None, job_id).status == "queued"
     assert [row.id for row in jobs.active_jobs(db, None)] == [job_id]
-    people.set_up(db, "ada", "Ada", "correct horse", None)
+    sign_in.set_up(db, "ada", "Ada", "correct horse", None)
     with pytest.raises(StudyError, match="empty database"):
         jobs.ask(db, None, "demo", {})
 
@@ -92,6 +94,19 @@ def test_cancelling(db: Database, rosa: Person) -> None:
         assert stored.beat(session, running) == "cancelled"
     jobs.cancel(db, rosa, running)
     assert jobs.job(db, rosa, running).status == "cancelled"
+
+
+def test_a_click_that_cancels_nothing_leaves_no_entry(db: Database, rosa: Person) -> None:
+    job_id = jobs.ask(db, rosa, "draw", DRAW)
+    assert _claimed(db) == job_id
+    for _ in range(3):
+        jobs.cancel(db, rosa, job_id)
+    with db.write() as session:
+        stored.finish(session, job_id, "cancelled")
+    jobs.cancel(db, rosa, job_id)
+    with db.read() as session:
+        [entry] = export.trail(session, f"job {job_id}", "work cancelled")
+    assert entry.detail == {"from": "running", "to": "cancelling"}
 
 
 def test_progress_is_a_share(db: Database, rosa: Person) -> None:

@@ -62,7 +62,7 @@ def opened(house: Hospital, protocol: Protocol | None = None) -> tuple[int, int]
 
 def test_a_round_s_orders_are_described_as_they_are_stored(house: Hospital) -> None:
     study_id, _round_id = opened(house)
-    [found] = order_diagnostics(house.db, house.researcher, study_id)
+    [found] = order_diagnostics(house.db, house.coordinator, study_id)
     with house.db.read() as session:
         cases = {case.id: case for case in stored.cases(session, study_id)}
         places = stored.placements(session, study_id)

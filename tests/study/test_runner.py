@@ -18,12 +18,13 @@ from storage import jobs as stored
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.tables import Job, now
-from study import drawing, jobs, people, runner, runner_process, staging, work
+from study import drawing, jobs, runner, runner_process, sign_in, staging, work
 from study.drawing import Chunk, Drawer
 from study.errors import Cancelled
 from study.people import Person
 from study.roles import Role
 from study.work import Progress
+from tests.joining import joined
 from tests.study import tiny
 from tests.study.waiting import PATIENCE, until
 
@@ -49,7 +50,7 @@ def drawer() -> Iterator[Drawer]:
 
 @pytest.fixture
 def rosa(db: Database) -> Person:
-    person = people.person_for(db, people.set_up(db, "rosa", "Rosa", "correct horse", None))
+    person = sign_in.person_for(db, sign_in.set_up(db, "rosa", "Rosa", "correct horse", None))
     assert person
     return person
 
@@ -249,7 +250,7 @@ def test_stopping_puts_a_drawing_back_into_the_queue_as_often_as_it_likes(
 
 
 def _researchers(db: Database, rosa: Person, number: int) -> list[Person]:
-    return [people.add_person(db, rosa, f"r{i}", f"R{i}", Role.RESEARCHER, None, "correct horse") for i in range(number)]
+    return [joined(db, rosa, f"r{i}", f"R{i}", Role.RESEARCHER, None, "correct horse") for i in range(number)]
 
 
 def test_drawings_do_not_take_the_places_of_other_work(db: Database, rosa: Person, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:

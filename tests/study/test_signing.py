@@ -14,7 +14,7 @@ from storage import audit, judgements, signatures
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import AuditEntry, FailedSignIn, Signature, now
-from study import people, reading, signing
+from study import reading, sign_in, signing
 from study.answers import Answer, Mark
 from study.errors import NotAllowed, SignInRefused, StudyError
 from study.people import Person
@@ -24,6 +24,7 @@ from study.rounds import open_round
 from study.signing import GivenAnswer
 from study.studies import add_readers, create_study
 from tests import ending
+from tests.joining import joined
 from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 from tests.study.practising import open_practice
 from tests.world import World, make
@@ -53,7 +54,7 @@ def study_of(house: Hospital) -> int:
 @pytest.fixture
 def eva(house: Hospital, round_id: int) -> Person:
     """A reader with a password."""
-    reader = people.add_person(house.db, house.admin, "eva", "Eva", Role.READER, "South", PASSWORD)
+    reader = joined(house.db, house.admin, "eva", "Eva", Role.READER, "South", PASSWORD)
     add_readers(house.db, house.coordinator, study_of(house), [reader.id])
     return reader
 
@@ -124,24 +125,24 @@ def test_a_wrong_password_signs_nothing_and_counts(house: Hospital, eva: Person,
 
 def test_five_wrong_passwords_lock_signing_and_signing_in(house: Hospital, eva: Person, round_id: int) -> None:
     read(house, eva, round_id)
-    for _ in range(people.FAILURES):
+    for _ in range(sign_in.FAILURES):
         with pytest.raises(SignInRefused, match="wrong"):
             signing.sign(house.db, eva, round_id, "guess")
-    with pytest.raises(SignInRefused, match=r"Too many wrong passwords\. Wait 15 minutes"):
+    with pytest.raises(SignInRefused, match=r"Too many wrong passwords\. Wait 1[56] minutes"):
         signing.sign(house.db, eva, round_id, PASSWORD)
     with pytest.raises(SignInRefused, match="Too many"):
-        people.sign_in(house.db, "eva", PASSWORD)
+        sign_in.sign_in(house.db, "eva", PASSWORD)
     assert signatures_of(house) == []
     with house.db.write() as session:
-        session.execute(update(FailedSignIn).values(at=now() - timedelta(minutes=people.FAILURE_MINUTES, seconds=1)))
+        session.execute(update(FailedSignIn).values(at=now() - sign_in.FIRST_WAIT - timedelta(seconds=1)))
     assert signing.sign(house.db, eva, round_id, PASSWORD)
 
 
 def test_failed_sign_ins_count_towards_the_same_lock(house: Hospital, eva: Person, round_id: int) -> None:
     read(house, eva, round_id)
-    for _ in range(people.FAILURES - 1):
+    for _ in range(sign_in.FAILURES - 1):
         with pytest.raises(SignInRefused):
-            people.sign_in(house.db, "eva", "guess")
+            sign_in.sign_in(house.db, "eva", "guess")
     with pytest.raises(SignInRefused):
         signing.sign(house.db, eva, round_id, "guess")
     with pytest.raises(SignInRefused, match="Too many"):
@@ -149,16 +150,16 @@ def test_failed_sign_ins_count_towards_the_same_lock(house: Hospital, eva: Perso
 
 
 def test_one_reader_s_guesses_lock_nobody_else_out(house: Hospital, eva: Person, round_id: int) -> None:
-    other = people.add_person(house.db, house.admin, "fay", "Fay", Role.READER, "South", PASSWORD)
-    for _ in range(people.FAILURES):
+    other = joined(house.db, house.admin, "fay", "Fay", Role.READER, "South", PASSWORD)
+    for _ in range(sign_in.FAILURES):
         with pytest.raises(SignInRefused):
-            people.confirm_password(house.db, other, "guess")
+            sign_in.confirm(house.db, other, "guess")
     read(house, eva, round_id)
     assert signing.sign(house.db, eva, round_id, PASSWORD)
 
 
 def test_somebody_else_s_password_does_not_sign(house: Hospital, eva: Person, round_id: int) -> None:
-    people.add_person(house.db, house.admin, "fay", "Fay", Role.READER, "South", "another password")
+    joined(house.db, house.admin, "fay", "Fay", Role.READER, "South", "another password")
     read(house, eva, round_id)
     with pytest.raises(SignInRefused):
         signing.sign(house.db, eva, round_id, "another password")
@@ -185,7 +186,7 @@ def test_a_second_signature_is_no_second_one(house: Hospital, eva: Person, round
 
 
 def test_who_does_not_read_the_round_cannot_sign_it(house: Hospital, round_id: int) -> None:
-    stranger = people.add_person(house.db, house.admin, "fay", "Fay", Role.READER, "South", PASSWORD)
+    stranger = joined(house.db, house.admin, "fay", "Fay", Role.READER, "South", PASSWORD)
     with pytest.raises(StudyError, match="not among yours"):
         signing.sign(house.db, stranger, round_id, PASSWORD)
     with pytest.raises(StorageError, match="no round"):

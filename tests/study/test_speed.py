@@ -8,11 +8,12 @@ import pytest
 from generator.request import DrawRequest, shipped_checkpoint
 from storage import speeds
 from storage.database import Database
-from study import checkpoints, people, speed
+from study import checkpoints, sign_in, speed
 from study.drawing import Chunk, Drawer
 from study.errors import NotAllowed
 from study.people import Person
 from study.roles import Role
+from tests.joining import joined
 
 REQUEST = DrawRequest("NSR", 8, 1)
 SHIPPED = shipped_checkpoint()
@@ -20,7 +21,7 @@ SHIPPED = shipped_checkpoint()
 
 @pytest.fixture
 def rosa(db: Database) -> Person:
-    person = people.person_for(db, people.set_up(db, "rosa", "Rosa", "correct horse", None))
+    person = sign_in.person_for(db, sign_in.set_up(db, "rosa", "Rosa", "correct horse", None))
     assert person
     return person
 
@@ -63,7 +64,7 @@ def test_nothing_measured_is_no_estimate(db: Database, rosa: Person) -> None:
 
 
 def test_only_who_may_draw_is_told(db: Database, rosa: Person) -> None:
-    reader = people.add_person(db, rosa, "ben", "Ben", Role.READER, "North", "correct horse")
+    reader = joined(db, rosa, "ben", "Ben", Role.READER, "North", "correct horse")
     with pytest.raises(NotAllowed):
         speed.estimate(db, reader, REQUEST, SHIPPED)
 

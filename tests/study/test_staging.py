@@ -13,7 +13,7 @@ import pytest
 
 from storage import jobs as stored
 from storage.database import Database
-from study import jobs, people, staging, work
+from study import jobs, people, sign_in, staging, work
 from study.errors import StudyError
 from study.people import Person
 from study.roles import Role
@@ -35,7 +35,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rosa(db: Database) -> Person:
     with db.write() as session:
         people.add_demo_person(session, "rosa", "Rosa", Role.RESEARCHER, None)
-    person = people.person_for(db, people.sign_in_demo(db, "rosa"))
+    person = sign_in.person_for(db, sign_in.sign_in_demo(db, "rosa"))
     assert person is not None
     return person
 

@@ -32,7 +32,7 @@ def house(db: Database) -> Hospital:
 def test_a_study_is_as_it_was_set_up(house: Hospital) -> None:
     protocol = Protocol(margin=0.15, question_order=PURPOSE_BLIND)
     study_id = create_study(house.db, house.coordinator, "  Sinus rhythm   and AF ", protocol, house.reader_ids)
-    detail = study(house.db, house.researcher, study_id)
+    detail = study(house.db, house.admin, study_id)
     assert (detail.title, detail.protocol, detail.protocol_hash) == ("Sinus rhythm and AF", protocol, protocol.hash())
     assert (detail.state, detail.demo, detail.frozen_at, detail.created_by, detail.rounds) == ("set up", False, None, "Cora", [])
     assert [(reader.name, reader.site, reader.total) for reader in detail.readers] == [

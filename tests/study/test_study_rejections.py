@@ -9,12 +9,13 @@ import pytest
 
 from storage import export
 from storage.database import Database
-from study import people, rejections, result_tables
+from study import rejections, result_tables, sign_in
 from study.errors import NotAllowed
 from study.people import Person
 from study.rejections import COPIES_NOT_CHECKED, Rejected
 from study.results import results_of
 from study.roles import Role
+from tests.joining import joined
 from tests.study.factory import read_study
 
 REASONS = {"AF with P waves": 2, "flat lead": 3}
@@ -36,9 +37,9 @@ def test_more_than_a_tenth_is_warned_of() -> None:
 
 
 def test_readers_are_told_nothing(db: Database) -> None:
-    admin = people.person_for(db, people.set_up(db, "rosa", "Rosa", "correct horse", None))
+    admin = sign_in.person_for(db, sign_in.set_up(db, "rosa", "Rosa", "correct horse", None))
     assert isinstance(admin, Person)
-    reader = people.add_person(db, admin, "ben", "Ben", Role.READER, "North", "correct horse")
+    reader = joined(db, admin, "ben", "Ben", Role.READER, "North", "correct horse")
     for ask in (lambda: rejections.of_gallery(db, reader), lambda: rejections.of_job(db, reader, 1)):
         with pytest.raises(NotAllowed):
             ask()
