@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from generator.errors import Cancelled, Refused
 from generator.formats.dropped import KINDS
@@ -31,12 +31,15 @@ from study.errors import StudyError
 
 SECONDS_TO_START = 120.0
 SECONDS_TO_LIST = 300.0, 1800.0  # to unpack and list an upload; to list a folder, which may be MIMIC-IV-ECG with its 800,000 rows
-SECONDS_A_RECORDING = 5.0  # of processor time where the system keeps it, and of silence: disks stall, but not for that long
+SECONDS_A_RECORDING = 5.0  # of processor time, where the system keeps it
+SECONDS_OF_SILENCE = 30.0  # by the clock: on a busy server 5 s of work take longer
 SECONDS_IN_ALL, SECONDS_MORE_A_RECORDING = 600.0, 0.25  # of all recordings: so many, and so many more for each
 COMMAND = (sys.executable, "-P", "-m", "study.parsing_child")  # -P: no module of the folder that is imported
 LONGEST_LINE = 16 << 20  # bytes
-TOO_SLOW, DIED = f"took longer than {SECONDS_A_RECORDING:g} s to read", "ended the process that read it"
+TOO_SLOW, DIED = f"took longer than {SECONDS_OF_SILENCE:g} s to read", "ended the process that read it"
+DAMAGED = "made the process that read it answer in no sense"
 
+T = TypeVar("T")
 _LOG = logging.getLogger("blindstrip.import")
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_END = 1.0
@@ -114,7 +117,7 @@ class _Reading:
         for number in range(self.asked.start, total):
             candidate = self._candidate(number)
             try:
-                told = _result(self._hear(SECONDS_A_RECORDING))
+                told = _result(self._hear(SECONDS_OF_SILENCE))
             except _Broken as broken:
                 yield candidate, Refused(broken.reason, f"{candidate.path}: {broken.reason}{broken.how}. Export the record again, or leave it out.")
                 if number + 1 < total:
@@ -125,11 +128,11 @@ class _Reading:
     def _candidate(self, number: int) -> Candidate:
         """Whom the child reads next. One that ends between two recordings is replaced, once."""
         try:
-            return _candidate(self._hear(SECONDS_A_RECORDING))
+            return _candidate(self._hear(SECONDS_OF_SILENCE))
         except _Broken:
             self._replace(number)
         try:
-            return _candidate(self._hear(SECONDS_A_RECORDING))
+            return _candidate(self._hear(SECONDS_OF_SILENCE))
         except _Broken as broken:
             raise StudyError(f"{self.asked.directory.name}: recording {number + 1} {broken.reason}{broken.how}. Import it in parts.") from None
 
@@ -161,16 +164,14 @@ class _Reading:
                 raise StudyError(f"{self.asked.directory.name}: the import took too long and was stopped. What came in by then stays.")
             if time.monotonic() > ends:
                 raise _Broken(TOO_SLOW)
-        if not line:
+        if not line.endswith(b"\n"):  # at the end of all, or cut short
             raise _Broken(DIED, f" ({self.child.end()})")
-        if not line.endswith(b"\n"):
-            raise _Broken(DIED, f" ({self.child.end()})")
-        told = json.loads(line)
+        told = _sound(lambda: dict(json.loads(line)))
         if "fault" in told:
             _LOG.error("%s", told["fault"])
         if "problem" in told:
             raise StudyError(str(told["problem"]))
-        return dict(told)
+        return told
 
 
 class _Broken(Exception):
@@ -227,7 +228,23 @@ class _Child:
                     continue
 
 
+def _sound(made: Callable[[], T]) -> T:
+    """What is made of a line. Raises _Broken for one that the child cannot have meant: whatever it read has changed it."""
+    try:
+        return made()
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _Broken(DAMAGED) from error
+
+
 def _candidate(told: dict[str, Any]) -> Candidate:
+    return _sound(lambda: _named(told))
+
+
+def _result(told: dict[str, Any]) -> Read | Refused:
+    return _sound(lambda: _read(told))
+
+
+def _named(told: dict[str, Any]) -> Candidate:
     one = dict(told["candidate"])
     if one["rhythm"] not in RHYTHMS:
         raise ValueError(f"the process that reads recordings names rhythm {one['rhythm']!r}")
@@ -244,7 +261,7 @@ def _candidate(told: dict[str, Any]) -> Candidate:
     )
 
 
-def _result(told: dict[str, Any]) -> Read | Refused:
+def _read(told: dict[str, Any]) -> Read | Refused:
     if "refused" in told:
         reason, message = told["refused"]
         return Refused(str(reason), str(message))

@@ -31,6 +31,7 @@ def main() -> int:
     counts: Counter[tuple[str, str, str]] = Counter()
     slowest, defects = (0.0, -1), 0
     with tempfile.TemporaryDirectory(prefix="blindstrip-fuzz-") as scratch:
+        faulthandler.dump_traceback_later(HARD_SECONDS, exit=True)
         for number, target, outcome in run(Path(scratch), given.seed, range(given.first, given.first + given.n), given.keep):
             faulthandler.dump_traceback_later(HARD_SECONDS, exit=True)
             slowest = max(slowest, (outcome.seconds, number))

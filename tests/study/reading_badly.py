@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO, Any
 
 from generator.recordings import Candidate, Recording
 from study import parsing_child
 
-_read = parsing_child.read
+_read, _say = parsing_child.read, parsing_child._say
+OUT: list[IO[bytes]] = []  # where the child answers
 parsing_child.SECONDS_A_RECORDING = 1.0  # of processor time, and one more
 
 
@@ -26,6 +28,10 @@ def read(candidate: Candidate) -> Recording:
                 pass
         case "dies":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "lies":
+            OUT[0].write(b'{"counts": "not base64", "rate": null, "dropped": []}\n')
+        case "babbles":
+            OUT[0].write(b"[1, 2\n")
         case "eats":
             bytearray(8 << 30)
         case "breaks":
@@ -43,7 +49,12 @@ def read(candidate: Candidate) -> Recording:
     return _read(candidate)
 
 
-parsing_child.read = read
+def say(out: IO[bytes], said: dict[str, Any]) -> None:
+    OUT[:] = [out]
+    _say(out, said)
+
+
+parsing_child.read, parsing_child._say = read, say
 
 if __name__ == "__main__":
     sys.exit(parsing_child.main())
