@@ -49,33 +49,40 @@ def protocol(person: Person, study: StudyDetail) -> None:
 def _change(person: Person, study: StudyDetail) -> None:
     rules, frozen = study.protocol, study.frozen_at is not None
     with st.form("change-protocol", border=False, width=720):
-        st.number_input("Margin of equivalence", 0.01, 0.49, rules.margin, step=0.01, key="rule-margin")
+        st.number_input("Margin of equivalence", 0.01, 0.49, rules.margin, step=0.01, key=_key("margin", study))
         if not frozen:
-            st.radio("Order of the questions", QUESTION_ORDERS, QUESTION_ORDERS.index(rules.question_order), key="rule-order")
+            st.radio("Order of the questions", QUESTION_ORDERS, QUESTION_ORDERS.index(rules.question_order), key=_key("order", study))
         later = ", in rounds opened from now on" if study.rounds else ""
-        st.number_input(f"Cases between a case and its repeat, at least{later}", 0, 1000, rules.min_repeat_distance, key="rule-distance")
-        st.number_input(f"Wash-out between rounds (days){later}", 0, 3650, rules.washout_days, key="rule-washout")
+        st.number_input(f"Cases between a case and its repeat, at least{later}", 0, 1000, rules.min_repeat_distance, key=_key("distance", study))
+        st.number_input(f"Wash-out between rounds (days){later}", 0, 3650, rules.washout_days, key=_key("washout", study))
         if frozen:
-            st.text_input("Reason of the amendment", key="rule-reason", max_chars=closing.REASON_LENGTH, help=_REASON)
+            st.text_input("Reason of the amendment", key=f"rule-reason-{study.id}", max_chars=closing.REASON_LENGTH, help=_REASON)
         st.form_submit_button("Amend the protocol" if frozen else "Change the protocol", on_click=_changed, args=(person, study))
 
 
 def _changed(person: Person, study: StudyDetail) -> None:
-    state = st.session_state
+    state, reason = st.session_state, f"rule-reason-{study.id}"
 
     def change() -> None:
         wanted = Protocol(
-            margin=float(state["rule-margin"]),
-            question_order=state.get("rule-order", study.protocol.question_order),
-            min_repeat_distance=int(state["rule-distance"]),
-            washout_days=int(state["rule-washout"]),
+            margin=float(state[_key("margin", study)]),
+            question_order=state.get(_key("order", study), study.protocol.question_order),
+            min_repeat_distance=int(state[_key("distance", study)]),
+            washout_days=int(state[_key("washout", study)]),
         )
         if study.frozen_at is None:
-            amendments.edit_protocol(database(), person, study.id, wanted)
+            amendments.edit_protocol(database(), person, study.id, wanted, shown=study.protocol_hash)
         else:
-            amendments.amend(database(), person, study.id, wanted, state["rule-reason"])
+            amendments.amend(database(), person, study.id, wanted, state[reason], shown=study.protocol_hash)
 
-    words.attempt("The protocol is changed." if study.frozen_at is None else "The protocol is amended.", change)
+    done = words.attempt("The protocol is changed." if study.frozen_at is None else "The protocol is amended.", change)
+    if done and reason in state:  # refused, it stays for another try
+        state[reason] = ""
+
+
+def _key(rule: str, study: StudyDetail) -> str:
+    """Of a rule's field: another one as soon as another protocol is in force, so that it never shows a value that is not."""
+    return f"rule-{rule}-{study.id}-{study.protocol_hash[:12]}"
 
 
 def of_round(person: Person, study: StudyDetail, opened: RoundSummary) -> None:

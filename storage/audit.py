@@ -14,7 +14,22 @@ from storage.errors import StorageError
 from storage.tables import AuditEntry, now
 
 START = "0" * 64  # what the first entry names as the hash before it
-APPEND_ONLY = ("judgement", "audit", "signature", "practice_answer", "round_closing", "commitment", "amendment", "snapshot")
+APPEND_ONLY = {  # table -> the columns by which a row could be replaced: what its triggers look at
+    "judgement": ("id", "case_id, reader_id, phase, revision"),
+    "audit": ("id", "hash"),
+    "signature": ("round_id, reader_id",),
+    "practice_answer": ("id", "case_id, reader_id, attempt"),
+    "round_closing": ("round_id",),
+    "commitment": ("round_id",),
+    "amendment": ("study_id, number",),
+    "snapshot": ("study_id",),
+}
+_POSTGRESQL_GUARDS = text(  # BEFORE triggers of statements, switched on, without a condition, that do what they are there for
+    "SELECT tgname, relname, tgtype FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid "
+    "WHERE tgenabled IN ('O', 'A') AND tgqual IS NULL AND tgattr::text = '' AND pg_table_is_visible(tgrelid) AND prosrc = :refuses"
+)
+_POSTGRESQL_REFUSES = " BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END "
+_BEFORE_CHANGE, _BEFORE_TRUNCATE = 2 + 8 + 16, 2 + 32  # pg_trigger.tgtype: BEFORE, and DELETE with UPDATE, or TRUNCATE
 
 
 def append(session: Session, person_id: int | None, action: str, subject: str, detail: dict[str, Any] | None = None) -> int:
@@ -68,14 +83,14 @@ def hash_of(session: Session, entry_id: int) -> str | None:
 
 
 def unguarded(session: Session) -> list[str]:
-    """The append-only tables that the database would let somebody change: whose triggers are not there, or are switched off."""
+    """The append-only tables that the database would let somebody change: whose triggers are not there, are switched off, or say something else."""
     if session.get_bind().dialect.name == "sqlite":
-        kinds = {"update", "delete", "replace"}
-        there = set(session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")))
-    else:
-        kinds = {"change", "truncate"}
-        there = set(session.scalars(text("SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'")))
-    return [table for table in APPEND_ONLY if not {f"{table}_refuses_{kind}" for kind in kinds} <= there]
+        rows = session.execute(text("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        there: set[tuple[Any, ...]] = {(table, sql) for table, sql in rows}
+        return [table for table, keys in APPEND_ONLY.items() if not {(table, sql) for sql in _sqlite_guards(table, keys)} <= there]
+    there = {tuple(row) for row in session.execute(_POSTGRESQL_GUARDS, {"refuses": _POSTGRESQL_REFUSES})}
+    kinds = {"change": _BEFORE_CHANGE, "truncate": _BEFORE_TRUNCATE}
+    return [table for table in APPEND_ONLY if not {(f"{table}_refuses_{kind}", table, bits) for kind, bits in kinds.items()} <= there]
 
 
 def count(session: Session, *, action: str | None = None, subject: str | None = None) -> int:
@@ -87,6 +102,14 @@ def count(session: Session, *, action: str | None = None, subject: str | None = 
 def names_user(session: Session, subject: str) -> bool:
     """Whether an entry about a person holds their user name, as those of earlier versions do."""
     return any("username" in detail for detail in session.scalars(select(AuditEntry.detail).where(AuditEntry.subject == subject)))
+
+
+def _sqlite_guards(table: str, keys: tuple[str, ...]) -> list[str]:
+    """The triggers of an append-only table, as the migrations write them."""
+    taken = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE ({key}) = ({', '.join('NEW.' + name for name in key.split(', '))}))" for key in keys)
+    when = {"update": f"UPDATE ON {table}", "delete": f"DELETE ON {table}", "replace": f"INSERT ON {table} WHEN {taken}"}
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+    return [f"CREATE TRIGGER {table}_refuses_{kind} BEFORE {event} {refuse}" for kind, event in when.items()]
 
 
 def _hash(entry: AuditEntry) -> str:

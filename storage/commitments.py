@@ -35,5 +35,10 @@ def revealed(session: Session, study_id: int) -> list[CommitmentRow]:
     """With the nonces, in order of round. Raises StorageError before the study is unblinded."""
     if session.scalar(select(Study.unblinded_at).where(Study.id == study_id)) is None:
         raise StorageError("The study is blind: what opens the commitments to its seeds can be seen after two people have unblinded it.")
+    return to_check(session, study_id)
+
+
+def to_check(session: Session, study_id: int) -> list[CommitmentRow]:
+    """With the nonces, of a blind study too: for study.audit_check, which computes the hashes again and tells nobody what from."""
     query = select(Commitment).join(Round, Round.id == Commitment.round_id).where(Round.study_id == study_id).order_by(Round.id)
     return [CommitmentRow(row.round_id, row.sha256, row.nonce, row.made_at) for row in session.scalars(query)]

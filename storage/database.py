@@ -32,12 +32,13 @@ class Database:
 
     `with db.read() as session` sees one consistent state and writes nothing; `with db.write() as session` is one transaction that
     holds the write lock from its first statement, so that what it read is still true when it commits.
+    read_only: of a SQLite file not a byte is written, nor one made beside it where nobody has it open; `write` is refused.
     Raises StorageError if the URL cannot be understood or the database cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.url = url
-        self.engine = _engine(url)
+        self.engine = _engine(url, read_only=read_only)
         self._writer = sessionmaker(self.engine, expire_on_commit=False)
         self._reader = sessionmaker(_read_only(self.engine), expire_on_commit=False)
 
@@ -68,11 +69,16 @@ class Database:
         with self._in_words():
             return not self._behind(ScriptDirectory(str(_MIGRATIONS)))
 
-    def put_away_log(self) -> None:
-        """SQLite keeps what was written over in its write-ahead log for a while: empties it. PostgreSQL has no such file of ours."""
-        if self.engine.dialect.name == "sqlite":
-            with self._in_words(), closing(self.engine.raw_connection()) as raw:
-                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")  # not in a transaction
+    def put_away_log(self) -> bool:
+        """SQLite keeps what was written over in its write-ahead log for a while: empties it. PostgreSQL has no such file of ours.
+
+        Returns whether it is empty: it stays as it is where somebody is reading from it for longer than the busy_timeout.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        with self._in_words(), closing(self.engine.raw_connection()) as raw:
+            busy, _pages, _moved = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # not in a transaction
+        return not busy
 
     def close(self) -> None:
         self.engine.dispose()
@@ -97,7 +103,7 @@ class Database:
             ) from error
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, read_only: bool) -> Engine:
     advice = "Write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
     try:
         parsed = make_url(url)
@@ -108,14 +114,14 @@ def _engine(url: str) -> Engine:
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StorageError(f"blindstrip keeps its data in SQLite or PostgreSQL, not in {parsed.get_backend_name()}. {advice}")
     if parsed.get_backend_name() == "sqlite":
-        parsed = parsed.set(database=_file(parsed.database))
+        parsed = _only_to_read(parsed) if read_only else parsed.set(database=_file(parsed.database))
     try:
         engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # arms and answers stand in no traceback and no log
     except (ImportError, NoSuchModuleError) as error:
         raise StorageError(f"No driver for {parsed.drivername}. Install it: pip install 'blindstrip[postgres]'.") from error
     event.listen(engine, "begin", _on_begin)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "connect", _on_connect_to_read if read_only else _on_connect)
     return engine
 
 
@@ -130,6 +136,22 @@ def _file(name: str | None) -> str:
             f"The folder {path.parent} for the database cannot be made: {error.strerror}. Choose another with --db or BLINDSTRIP_DATABASE."
         ) from error
     return str(path)
+
+
+def _only_to_read(url: URL) -> URL:
+    """A SQLite file opened by its URI in mode=ro. Opened so, a database with a write-ahead log would get its two files beside it again: where
+    they are not there, nobody has it open, and it is read as what does not change (immutable).
+    """
+    file = Path(str(url.database)).expanduser().resolve()
+    in_use = any(file.with_name(file.name + ending).exists() for ending in ("-wal", "-journal"))
+    query = {"uri": "true", "mode": "ro"} | ({} if in_use else {"immutable": "1"})
+    return url.set(database=file.as_uri(), query=query)
+
+
+def _on_connect_to_read(dbapi: Any, _record: Any) -> None:
+    dbapi.isolation_level = None
+    dbapi.execute("PRAGMA busy_timeout=10000")
+    dbapi.execute("PRAGMA query_only=ON")
 
 
 def _on_connect(dbapi: Any, _record: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from storage.studies import CaseRow, PlacementRow, ReaderRow, RoundRow, StudyRow
 from storage.tables import AuditEntry, Person, Snapshot
 from storage.truth import Arm
 
+VERSION = 1  # of the text; those without one are older, and read the same
 UNBLINDED = "unblinded"  # the action of the audit entry whose detail names the snapshot
 _ROWS: dict[str, Any] = {
     "rounds": RoundRow,
@@ -76,7 +78,7 @@ def stored(session: Session, study_id: int) -> bytes | None:
         return None
     try:
         text = gzip.decompress(row.content) if row else b""
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         text = b""
     if hashlib.sha256(text).hexdigest() != named:
         raise StorageError(
@@ -89,12 +91,29 @@ def stored(session: Session, study_id: int) -> bytes | None:
 def content(data: StudyData) -> bytes:
     """A study as one text: JSON with sorted keys, rows in order of id. Without what may change after unblinding: names of people, utility."""
     whole = {
+        "version": VERSION,
         "study": asdict(data.study),
         "readers": [{"id": one.id, "site": one.site} for one in sorted(data.readers, key=lambda one: one.id)],
         "arms": [{"strip_id": strip_id, **asdict(arm), "sha256": data.sha256[strip_id]} for strip_id, arm in sorted(data.arms.items())],
         **{name: [asdict(row) for row in getattr(data, name)] for name in _ROWS},
     }
     return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_moment).encode()
+
+
+def differs(text: bytes, data: StudyData) -> str | None:
+    """The first part (rounds, cases, ...) in which a study is not as its snapshot has it; None: it is.
+
+    What the snapshot does not hold is not compared: one of an earlier version may know fewer columns.
+    """
+    then, now = json.loads(text), json.loads(content(data))
+    return next((name for name, part in then.items() if name != "version" and not _holds(now.get(name), part)), None)
+
+
+def _holds(now: Any, then: Any) -> bool:
+    """Whether a row, or each of a list of rows, has every column as it was."""
+    if isinstance(then, list):
+        return isinstance(now, list) and len(now) == len(then) and all(map(_holds, now, then))
+    return all(name in now and now[name] == value for name, value in then.items())
 
 
 def _data(whole: Mapping[str, Any]) -> StudyData:

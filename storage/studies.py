@@ -133,13 +133,13 @@ def add_readers(session: Session, study_id: int, reader_ids: Iterable[int]) -> N
     session.flush()
 
 
-def readers(session: Session, study_id: int) -> list[ReaderRow]:
-    """In order of site, name."""
+def readers(session: Session, study_id: int, *, active: bool = False) -> list[ReaderRow]:
+    """In order of site, name. active: without those whose account was deleted, who read no more."""
     rows = session.execute(
         select(Person.id, Person.name, Site.name)
         .join(StudyReader, StudyReader.reader_id == Person.id)
         .join(Site, Site.id == Person.site_id)
-        .where(StudyReader.study_id == study_id)
+        .where(StudyReader.study_id == study_id, *([Person.active] if active else []))
         .order_by(Site.name, Person.name, Person.id)
     )
     return [ReaderRow(*row) for row in rows]

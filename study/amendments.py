@@ -24,11 +24,12 @@ AMENDED = "protocol amended"  # in the audit trail
 AMENDABLE = ("margin", "min_repeat_distance", "washout_days")
 
 
-def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol) -> None:
-    """Replaces the rules as long as nobody has judged a case. Raises NotAllowed, StudyError once frozen: then `amend`."""
+def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol, *, shown: str | None = None) -> None:
+    """Replaces the rules as long as nobody has judged a case. shown: as for `amend`. Raises NotAllowed, StudyError once frozen: then `amend`."""
     demand(by, Action.MANAGE_STUDIES)
     with db.write() as session:
         study = study_to_change(session, by, study_id)
+        _refuse_outdated(study, shown)
         if study.frozen_at is not None:
             raise StudyError(
                 f"The protocol of {study.title!r} froze at the first judgement ({study.frozen_at:%Y-%m-%d %H:%M} UTC). "
@@ -39,10 +40,11 @@ def edit_protocol(db: Database, by: Person, study_id: int, protocol: Protocol) -
         _change(session, by, study, protocol, "protocol changed", {})
 
 
-def amend(db: Database, by: Person, study_id: int, protocol: Protocol, reason: str) -> int:
+def amend(db: Database, by: Person, study_id: int, protocol: Protocol, reason: str, *, shown: str | None = None) -> int:
     """Changes a frozen protocol and returns the amendment's number. AMENDABLE says which rules may change.
 
-    Raises NotAllowed; StudyError for a protocol that is not frozen, a change of the questions, no change at all, a missing reason, and once
+    shown: the hash of the protocol that the person saw when they chose; None: whichever is in force. Raises NotAllowed; StudyError where another is
+    in force than was shown, for a protocol that is not frozen, a change of the questions, no change at all, a missing reason, and once
     unblinding was asked for.
     """
     demand(by, Action.MANAGE_STUDIES)
@@ -50,6 +52,7 @@ def amend(db: Database, by: Person, study_id: int, protocol: Protocol, reason: s
     with db.write() as session:
         study = study_to_change(session, by, study_id)
         refuse_when_unblinding_asked(study)
+        _refuse_outdated(study, shown)
         if study.frozen_at is None:
             raise StudyError(f"The protocol of {study.title!r} is not frozen: nobody has judged a case. Change it without an amendment.")
         changed = changes(study.protocol, protocol.as_dict())
@@ -72,6 +75,14 @@ def standing(row: AmendmentRow) -> str:
     if row.closed:
         return f"after every round was closed ({row.done} of {row.total} judgements), when unblinding could have been asked for"
     return f"after {row.done} of {row.total} judgements, before the rounds were closed"
+
+
+def _refuse_outdated(study: stored.StudyRow, shown: str | None) -> None:
+    if shown not in (None, study.protocol_hash):
+        raise StudyError(
+            f"Somebody else has changed the protocol of {study.title!r} since you saw it. Nothing was changed: look at the rules in force now, "
+            "and change them if you still want to."
+        )
 
 
 def _change(session: Session, by: Person, study: stored.StudyRow, protocol: Protocol, action: str, more: dict[str, Any]) -> None:

@@ -45,14 +45,18 @@ def bundle(db: Database, person: Person, study_id: int) -> tuple[str, bytes]:
     with db.read() as session:
         origin = export.provenance(session, study_id)
         samples = strips.samples(session, data.sha256)
-    content = zipped(bundle_files(data, origin, samples))
+        snapshot = snapshots.stored(session, study_id)
+    content = zipped(bundle_files(data, origin, samples, snapshot))
     digest = exports.note(db, person, study_id, content)
     slug = re.sub(r"[^a-z0-9]+", "-", data.study.title.lower()).strip("-")[:40] or f"study-{study_id}"
     return f"blindstrip-{'demo-' if data.study.demo else ''}{slug}-{digest[:12]}.zip", content
 
 
-def bundle_files(data: StudyData, origin: Provenance, samples: Mapping[int, bytes]) -> dict[str, bytes]:
-    """Name -> content of every file of the bundle, checksums last. samples: of every strip of the study, by its id."""
+def bundle_files(data: StudyData, origin: Provenance, samples: Mapping[int, bytes], snapshot: bytes | None) -> dict[str, bytes]:
+    """Name -> content of every file of the bundle, checksums last.
+
+    samples: of every strip of the study, by its id; snapshot: its text as it was taken, None where none was.
+    """
     found = results_of(data)
     tables = {f"{name}.csv": table for name, table in _records(data, origin).items()}
     tables |= {f"results/{name}.csv": getattr(found, name) for name in TABLES}
@@ -64,8 +68,8 @@ def bundle_files(data: StudyData, origin: Provenance, samples: Mapping[int, byte
     texts |= {name: (files("study") / "bundle_files" / name).read_text(encoding="utf-8") for name in SCRIPTS}
     texts["report.html"] = page(report_of(data, origin, found))
     contents = {name: text.encode() for name, text in texts.items()}
-    if data.snapshot is not None:
-        contents["snapshot.json"] = snapshots.content(data)
+    if snapshot is not None:
+        contents["snapshot.json"] = snapshot
     contents |= {IMRMC: six_point_scale(_scored(data), _described(found)), **strip_files(data, origin, samples)}
     sums = "".join(f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in sorted(contents))
     return {**contents, "checksums.sha256": sums.encode()}
@@ -297,8 +301,8 @@ def _csv(table: pd.DataFrame) -> str:
 def _cell(value: Any) -> Any:
     if value is True or value is False:
         return str(value).upper()
-    if isinstance(value, str) and value[:1] in tuple("=+-@\t\r"):
-        return "'" + value
+    if isinstance(value, str):  # a lone carriage return would end the row: nothing puts it in quotes
+        return ("'" if value[:1] in tuple("=+-@\t\r") else "") + re.sub("\r\n?", "\n", value)
     return value
 
 

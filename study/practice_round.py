@@ -101,7 +101,7 @@ def open_practice(
         )
         stored_practice.add_cases(session, {case_id: arm for case_id, (_strip, arm) in zip(ids, in_order, strict=True)})
         cases = stored.cases(session, study_id, practice=True)
-        place(session, round_id, record, cases, [reader.id for reader in stored.readers(session, study_id)])
+        place(session, round_id, record, cases, [reader.id for reader in stored.readers(session, study_id, active=True)])
         told = {key: value for key, value in record.items() if key not in TELLING}
         audit.append(session, by.id, "practice opened", f"study {study_id}", {"round": round_id, "plan": told, "leak gate": NO_GATE})
     report(total, total, "The practice is open")

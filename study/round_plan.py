@@ -107,7 +107,7 @@ def check(session: Session, by: Person, study_id: int, plan: RoundPlan, *, lock:
     """`check_plan` in a transaction."""
     study = study_to_change(session, by, study_id, lock=lock)
     refuse_when_unblinding_asked(study)
-    if not stored.readers(session, study_id):
+    if not stored.readers(session, study_id, active=True):
         raise StudyError(f"{study.title!r} has no readers. Add readers before you open a round.")
     composition = _composed(session, study, plan)
     smallest = min(composition.number(arm=arm) for arm in allocation.ARMS)
@@ -143,10 +143,10 @@ def washout_days(plan: RoundPlan, protocol: Mapping[str, Any]) -> int:
 
 
 def earlier_cases(session: Session, study_id: int) -> list[stored.CaseRow]:
-    """The cases that can be shown again, in order of id: scored in an earlier round, given to every reader then, and never repeated."""
+    """The cases that can be shown again, in order of id: scored in an earlier round, given to every reader of now then, and never repeated."""
     cases = stored.cases(session, study_id)
     repeated = {case.repeat_of for case in cases}
-    readers = {reader.id for reader in stored.readers(session, study_id)}
+    readers = {reader.id for reader in stored.readers(session, study_id, active=True)}
     given: dict[int, set[int]] = {}
     for row in stored.placements(session, study_id):
         given.setdefault(row.case_id, set()).add(row.reader_id)
@@ -172,7 +172,7 @@ def _composed(session: Session, study: stored.StudyRow, plan: RoundPlan) -> Comp
         controls=plan.controls,
         anchors=plan.anchors,
         readings=plan.readings,
-        readers=len(stored.readers(session, study.id)),
+        readers=len(stored.readers(session, study.id, active=True)),
     )
     allocation.check_distance(composition.fewest_cases, composition.repeats, study.protocol["min_repeat_distance"])
     if composition.earlier:

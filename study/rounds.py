@@ -147,7 +147,7 @@ def _store(session: Session, opening: _Opening) -> int:
     )
     ids = stored.add_cases(session, round_id, made.new())
     cases = [case for case in stored.cases(session, study.id) if case.round_id == round_id]
-    readers = stored.readers(session, study.id)
+    readers = stored.readers(session, study.id, active=True)
     read_by = made.read_by({reader.id: reader.site for reader in readers}, ids)
     place(session, round_id, record, cases, [reader.id for reader in readers], read_by=read_by)
     commit(session, by, round_id)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from storage import audit, snapshots
+from storage import audit, export, snapshots
 from storage import people as stored_people
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
-from study.closing import REASON_LENGTH, checked_reason, numbers, still_open
+from study.closing import checked_reason, numbers, still_open
 from study.errors import StudyError
 from study.people import Person
 from study.roles import ALLOWED, Action, Role, demand
 from study.studies import study_to_change
 
-__all__ = ["REASON_LENGTH", "ask", "confirm", "withdraw"]
+ASKED = "unblinding asked"  # in the audit trail
+# There too, about a person: whoever did one of these made the account, or had its next password or its role in hand
+GIVEN_BY = ("person added", "invitation made", "e-mail address changed", "role changed")
 
 
 def ask(db: Database, person: Person, study_id: int, reason: str) -> None:
@@ -37,7 +39,7 @@ def ask(db: Database, person: Person, study_id: int, reason: str) -> None:
             raise StudyError("People of two hospitals can unblind this study, so one of each does; you belong to none. Let one of them ask.")
         stored.change(session, study_id, unblinding_asked_by=person.id, unblinding_asked_at=now())
         detail = {"from": "blind", "to": "unblinding asked", "why": reason, "done": done, "total": total, "signed": signed, "to sign": to_sign}
-        audit.append(session, person.id, "unblinding asked", f"study {study_id}", detail)
+        audit.append(session, person.id, ASKED, f"study {study_id}", detail)
 
 
 def withdraw(db: Database, person: Person, study_id: int) -> None:
@@ -53,8 +55,8 @@ def withdraw(db: Database, person: Person, study_id: int) -> None:
 
 
 def confirm(db: Database, person: Person, study_id: int) -> None:
-    """The second of two, never the one who asked, and of another hospital than theirs where somebody is who could: from here on the study is
-    unblinded, which nothing undoes, and its snapshot is taken. Raises NotAllowed or StudyError.
+    """The second of two, never the one who asked nor somebody who owes the account to them, and of another hospital than theirs where somebody is
+    who could: from here on the study is unblinded, which nothing undoes, and its snapshot is taken. Raises NotAllowed or StudyError.
     """
     demand(person, Action.UNBLIND)
     with db.write() as session:
@@ -67,6 +69,7 @@ def confirm(db: Database, person: Person, study_id: int) -> None:
         elsewhere = sites - {asked_from} if asked_from is not None or len(sites) > 1 else set()
         if elsewhere and _site(session, person.id) not in elsewhere:
             raise StudyError(f"Two people of two hospitals unblind a study. Somebody of {' or '.join(sorted(elsewhere))} has to confirm it.")
+        _refuse_one_behind_both(session, study, study.unblinding_asked_by, person.id)
         _refuse_open_rounds(session, study)
         done, total, _signed, _to_sign = numbers(session, study_id)
         stored.change(session, study_id, unblinded_by=person.id, unblinded_at=now())
@@ -81,6 +84,40 @@ def _refuse_open_rounds(session: Session, study: stored.StudyRow) -> None:
         raise StudyError(
             f"Unblinding {study.title!r} needs every round closed: {'; '.join(missing.values())}. Wait for the rest, or close a round with a reason."
         )
+
+
+def _refuse_one_behind_both(session: Session, study: stored.StudyRow, asker: int, confirmer: int) -> None:
+    """Raises StudyError where one person may hold both accounts: both were given by somebody who is no admin (whoever asks or confirms among them),
+    or the confirmer's came into being, to its role or to another way in after the request. Admins are trusted: they may add anybody.
+    """
+    given: dict[str, set[int]] = {}
+    for entry in export.entries(session, *GIVEN_BY):
+        if entry.person_id is not None:
+            given.setdefault(entry.subject, set()).add(entry.person_id)
+    if _behind(session, given, asker) & _behind(session, given, confirmer):
+        raise StudyError(
+            "One person gave out both accounts, yours and that of whoever asked, or one of you the other's. Somebody else has to confirm; "
+            "an admin can invite them."
+        )
+    request = max((entry.id for entry in export.trail(session, f"study {study.id}", ASKED)), default=0)
+    if any(entry.id > request for action in GIVEN_BY for entry in export.trail(session, f"person {confirmer}", action)):
+        raise StudyError(
+            "Your account was added, or got its role or its way in, after this unblinding was asked for. Somebody else has to confirm it; or withdraw "
+            "the request, and ask again."
+        )
+
+
+def _behind(session: Session, given: dict[str, set[int]], person_id: int) -> set[int]:
+    """The person, whoever gave them their account, whoever gave it to those, and so on; without admins, who may add anybody."""
+    found: set[int] = set()
+    waiting = [person_id]
+    while waiting:
+        one = waiting.pop()
+        row = stored_people.by_id(session, one)
+        if one not in found and row is not None and row.role != Role.ADMIN:
+            found.add(one)
+            waiting += given.get(f"person {one}", set())
+    return found
 
 
 def _sites(session: Session, person: Person) -> set[str]:

@@ -37,12 +37,12 @@ def commitments(given: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def _there(url: str) -> Iterator[Database]:
-    """A database that exists: a file that does not would be made by opening it."""
+    """A database that exists, to read in only."""
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).expanduser().is_file():
         raise StudyError(
             f"{url.removeprefix('sqlite:///')}: there is no such file. Name a database (file or URL), or the zip or folder of an export."
         )
-    db = Database(url)
+    db = Database(url, read_only=True)
     try:
         yield db
     finally:

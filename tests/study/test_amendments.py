@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -121,6 +122,23 @@ def test_amending_and_editing_each_have_their_time(house: Hospital, frozen: tupl
     unblinding.confirm(house.db, house.researcher, study_id)
     with pytest.raises(StudyError, match="was unblinded"):
         amend(house.db, house.coordinator, study_id, wider, WHY)
+
+
+def test_nobody_amends_a_protocol_that_they_have_not_seen(house: Hospital, frozen: tuple[int, int]) -> None:
+    """Two people open the form; the second's would take the first's amendment back without either knowing."""
+    study_id, _round = frozen
+    seen = study(house.db, house.coordinator, study_id)
+    first = replace(seen.protocol, margin=0.05)
+    assert amend(house.db, house.admin, study_id, first, WHY, shown=seen.protocol_hash) == 1
+    with pytest.raises(StudyError, match=r"Somebody else has changed the protocol of 'Sinus rhythm' since you saw it. Nothing was changed"):
+        amend(house.db, house.coordinator, study_id, replace(seen.protocol, washout_days=7), WHY, shown=seen.protocol_hash)
+    now = study(house.db, house.coordinator, study_id)
+    assert (now.protocol, len(now.amendments)) == (first, 1)
+    assert amend(house.db, house.coordinator, study_id, replace(first, washout_days=7), WHY, shown=now.protocol_hash) == 2
+    other = create_study(house.db, house.coordinator, "Nobody has read it", Protocol(), [])
+    edit_protocol(house.db, house.admin, other, Protocol(margin=0.2), shown=Protocol().hash())
+    with pytest.raises(StudyError, match="Somebody else has changed"):
+        edit_protocol(house.db, house.coordinator, other, Protocol(washout_days=7), shown=Protocol().hash())
 
 
 def table(content: bytes, name: str) -> list[dict[str, str]]:

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from storage import commitments, export
+from storage import studies as stored
 from storage.database import Database
 from storage.errors import StorageError
-from storage.tables import AuditEntry, Commitment
-from study import commitment, reading
+from storage.tables import AuditEntry, Commitment, Round, now
+from study import audit_check, commitment, reading
 from study.errors import NotAllowed
 from study.protocol import Protocol
 from study.rounds import open_round
@@ -90,6 +91,26 @@ def test_another_seed_round_protocol_or_nonce_has_another_hash(house: Hospital, 
         commitment.digest(round_id, row.protocol_hash, "0" * 64, row.plan),
     ]
     assert len({sha256, *others}) == 6
+
+
+def test_a_changed_seed_is_named_while_the_study_is_blind(house: Hospital, opened: tuple[int, int]) -> None:
+    _study, round_id = opened
+    assert audit_check.database(house.db)["commitments"] == 1
+    with house.db.write() as session:
+        row = session.get(Round, round_id)
+        assert row is not None
+        row.plan = {**row.plan, "seed": SEED + 1}
+    with pytest.raises(StorageError, match=f"The seeds of round {round_id} are not those that were committed to") as told:
+        audit_check.database(house.db)
+    assert str(SEED) not in str(told.value)
+
+
+def test_a_study_that_is_said_to_be_unblinded_and_was_not_is_named(house: Hospital, opened: tuple[int, int]) -> None:
+    study_id, _round = opened
+    with house.db.write() as session:
+        stored.change(session, study_id, unblinded_at=now(), unblinded_by=house.admin.id)
+    with pytest.raises(StorageError, match=f"The unblinding of study {study_id} is not the one in the audit trail"):
+        audit_check.database(house.db)
 
 
 def test_two_rounds_of_one_seed_have_nonces_of_their_own(house: Hospital, opened: tuple[int, int]) -> None:

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import audit, export, judgements, strips, tables
+from storage import audit, export, judgements, snapshots, strips, tables
 from storage import studies as stored
 from storage.database import Database
 from study import allocation, reading, signing
 from study.amendments import edit_protocol
 from study.answers import Answer, Mark
 from study.bundle import bundle_files
+from study.bundle_files import verify
 from study.errors import StudyError
 from study.judgements import judgement_table
 from study.people import Person
@@ -419,8 +420,9 @@ def test_a_round_read_through_is_not_said_to_have_ended_early(read_through: tupl
 def test_the_bundle_tells_both_parts_and_answers_as_they_were_given(read_through: tuple[Hospital, int]) -> None:
     house, study_id = read_through
     with house.db.read() as session:
-        data = export.study_data(session, study_id)
-        files = bundle_files(data, export.provenance(session, study_id), strips.samples(session, data.sha256))
+        data, snapshot = snapshots.study_data(session, study_id), snapshots.stored(session, study_id)
+        files = bundle_files(data, export.provenance(session, study_id), strips.samples(session, data.sha256), snapshot)
+    assert verify.verify(files)["judgements"] == 4 * (2 * CASES + 2)
     rows = list(csv.DictReader(io.StringIO(files["judgements.csv"].decode())))
     assert len(rows) == 4 * (2 * CASES + 2)
     assert {(row["phase"], row["realism"] == "") for row in rows} == {("1", True), ("2", False)}

@@ -15,12 +15,13 @@ import pytest
 from sqlalchemy import select
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
-from storage import export, strips
+from storage import export, snapshots, strips
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import ReadingCase, Truth
 from study import reading
 from study.bundle import bundle_files
+from study.bundle_files import verify
 from study.errors import NotAllowed, StudyError
 from study.people import Person
 from study.protocol import CUES, MORPHOLOGY_ITEMS, Protocol
@@ -283,8 +284,9 @@ def test_rotating_cases_have_figures_and_a_note(rotated: Read) -> None:
 
 def test_such_a_study_can_be_exported_and_recomputed(rotated: Read) -> None:
     with rotated.house.db.read() as session:
-        data, origin = export.study_data(session, rotated.study_id), export.provenance(session, rotated.study_id)
-        files = bundle_files(data, origin, strips.samples(session, data.sha256))
+        data, origin = snapshots.study_data(session, rotated.study_id), export.provenance(session, rotated.study_id)
+        files = bundle_files(data, origin, strips.samples(session, data.sha256), snapshots.stored(session, rotated.study_id))
+    assert "judgements.csv" in verify.verify(files)["tables"]
     controls = pd.read_csv(io.BytesIO(files["results/controls.csv"]))
     assert set(controls["kind"]) == {"all", "mechanical", "recorded"}
     assert "simulator" in set(pd.read_csv(io.BytesIO(files["drawings.csv"]))["checkpoint"])

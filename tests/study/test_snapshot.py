@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,6 +118,37 @@ def test_another_snapshot_than_the_trail_names_is_refused(db: Database, planted:
         session.execute(text("DELETE FROM snapshot"))
     with pytest.raises(StorageError, match="not the one that was taken"):
         unblinded(db, planted.coordinator, planted.study_id)
+
+
+def test_a_damaged_snapshot_is_refused_in_words(db: Database, planted: Planted) -> None:
+    unlocked(db)
+    with db.write() as session:
+        row = session.scalars(select(Snapshot)).one()
+        row.content = row.content[:20] + bytes(64) + row.content[84:]
+    with pytest.raises(StorageError, match="not the one that was taken"):
+        unblinded(db, planted.coordinator, planted.study_id)
+
+
+def test_a_snapshot_says_which_version_it_is_of(db: Database, planted: Planted) -> None:
+    with db.read() as session:
+        assert json.loads(snapshots.stored(session, planted.study_id) or b"{}")["version"] == 1
+
+
+def test_tables_are_compared_with_what_a_snapshot_holds_and_no_more(db: Database, planted: Planted) -> None:
+    """A later version keeps columns that this one does not know."""
+    with db.read() as session:
+        live = export.study_data(session, planted.study_id)
+    whole = json.loads(snapshots.content(live))
+    del whole["version"]
+    for row in whole["rounds"]:
+        del row["leak"]
+    earlier = json.dumps(whole, indent=2).encode()
+    assert snapshots.differs(earlier, live) is None
+    assert snapshots.differs(earlier, replace(live, rounds=[replace(one, leak={}) for one in live.rounds])) is None
+    assert snapshots.differs(earlier, replace(live, rounds=[replace(one, number=2) for one in live.rounds])) == "rounds"
+    assert snapshots.differs(earlier, replace(live, judgements=live.judgements[1:])) == "judgements"
+    assert snapshots.differs(earlier, replace(live, judgements=[*live.judgements, live.judgements[0]])) == "judgements"
+    assert snapshots.differs(earlier, replace(live, study=replace(live.study, title="x"))) == "study"
 
 
 def test_names_are_not_in_it_and_stay_changeable(db: Database, planted: Planted) -> None:

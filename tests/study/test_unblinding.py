@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
+from storage import audit, signatures, truth
 from storage import people as stored_people
-from storage import signatures, truth
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import AuditEntry
-from study import closing, reading, unblinding
+from study import closing, invitations, reading, unblinding
 from study.errors import NotAllowed, StudyError
 from study.people import Person, person_by_id
 from study.protocol import Protocol
@@ -120,6 +122,61 @@ def test_where_all_are_of_one_hospital_any_two_of_them_do(house: Hospital, opene
     unblinding.ask(house.db, house.coordinator, study_id, "read")
     unblinding.confirm(house.db, same, study_id)
     assert study(house.db, house.coordinator, study_id).unblinded_by == "Nora"
+
+
+def test_nobody_confirms_with_an_account_that_the_asker_gave_out(house: Hospital, opened: tuple[int, int]) -> None:
+    """Or asks with one and confirms with their own, or does both with two: a hospital is as quickly written as a name."""
+    study_id, round_id = opened
+    read_through(house, round_id)
+    one = invitations.invite(house.db, house.coordinator, "one", "One", Role.RESEARCHER, "South").person
+    two = invitations.invite(house.db, house.coordinator, "two", "Two", Role.COORDINATOR, "East").person
+    three = invitations.invite(house.db, two, "three", "Three", Role.COORDINATOR, "West").person
+    for asks, confirms in ((house.coordinator, one), (one, house.coordinator), (one, two), (house.coordinator, three), (three, one)):
+        unblinding.ask(house.db, asks, study_id, "read")
+        with pytest.raises(StudyError, match="One person gave out both accounts"):
+            unblinding.confirm(house.db, confirms, study_id)
+        unblinding.withdraw(house.db, asks, study_id)
+    with pytest.raises(StorageError, match="blind"):
+        arms(house, study_id)
+    other = add(house, "sam", Role.COORDINATOR, "South")
+    unblinding.ask(house.db, one, study_id, "read")
+    with pytest.raises(StudyError, match="Somebody of East or North or West"):
+        unblinding.confirm(house.db, other, study_id)
+    unblinding.withdraw(house.db, one, study_id)
+    unblinding.ask(house.db, two, study_id, "read")
+    unblinding.confirm(house.db, other, study_id)
+    assert study(house.db, house.coordinator, study_id).unblinded_by == "Sam"
+
+
+def test_admins_may_add_anybody_and_ask_or_confirm_with_them(house: Hospital, opened: tuple[int, int]) -> None:
+    study_id, round_id = opened
+    read_through(house, round_id)
+    one = invitations.invite(house.db, house.admin, "one", "One", Role.RESEARCHER, "North").person
+    two = invitations.invite(house.db, house.admin, "two", "Two", Role.COORDINATOR, "North").person
+    unblinding.ask(house.db, house.admin, study_id, "read")
+    invitations.new_link(house.db, house.admin, one.id)  # with which they could confirm themselves
+    with pytest.raises(StudyError, match="after this unblinding was asked for"):
+        unblinding.confirm(house.db, one, study_id)
+    unblinding.confirm(house.db, two, study_id)
+    assert study(house.db, house.coordinator, study_id).unblinded_by == "Two"
+
+
+def test_who_came_after_the_request_does_not_confirm_it(house: Hospital, opened: tuple[int, int]) -> None:
+    study_id, round_id = opened
+    read_through(house, round_id)
+    reader = house.readers[3]
+    unblinding.ask(house.db, house.coordinator, study_id, "read")
+    late = invitations.invite(house.db, house.admin, "late", "Late", Role.RESEARCHER, "North").person
+    with pytest.raises(StudyError, match="after this unblinding was asked for"):
+        unblinding.confirm(house.db, late, study_id)
+    with house.db.write() as session:
+        stored_people.set_role(session, reader.id, Role.COORDINATOR, "North")
+        audit.append(session, house.admin.id, "role changed", f"person {reader.id}", {})
+    with pytest.raises(StudyError, match="after this unblinding was asked for"):
+        unblinding.confirm(house.db, replace(reader, role=Role.COORDINATOR), study_id)
+    unblinding.withdraw(house.db, house.admin, study_id)
+    unblinding.ask(house.db, house.coordinator, study_id, "read")
+    unblinding.confirm(house.db, late, study_id)
 
 
 def test_readers_neither_ask_nor_confirm(house: Hospital, opened: tuple[int, int]) -> None:
