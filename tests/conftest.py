@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 NO_DATA = "no ../shared/data beside the checkout: real recordings are not part of the project"
-MUST_RUN = os.environ.get("BLINDSTRIP_TESTS_MUST_RUN", "")  # a marker whose tests may not be skipped: CI says "browser"
+MUST_RUN = [one for one in os.environ.get("BLINDSTRIP_TESTS_MUST_RUN", "").split(",") if one]  # what may not be skipped: CI says "browser,postgresql"
 
 
 def chromium() -> str | None:
@@ -35,9 +35,10 @@ def _has_data() -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and MUST_RUN and item.get_closest_marker(MUST_RUN) and NO_DATA not in str(report.longrepr):
+    forbidden = [one for one in MUST_RUN if item.get_closest_marker(one) or f"no {one}" in str(report.longrepr).lower()]
+    if report.skipped and forbidden and NO_DATA not in str(report.longrepr):
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and BLINDSTRIP_TESTS_MUST_RUN={MUST_RUN} forbids it: {report.longrepr}"
+        report.longrepr = f"{item.nodeid} was skipped, and BLINDSTRIP_TESTS_MUST_RUN={','.join(MUST_RUN)} forbids it: {report.longrepr}"
     return report
 
 
