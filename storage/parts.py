@@ -14,10 +14,10 @@ def blind_studies_read_by(session: Session, person_id: int) -> list[str]:
     return list(session.scalars(query.where(StudyReader.reader_id == person_id, Study.unblinded_at.is_(None)).order_by(Study.id)))
 
 
-def read_under(session: Session, person_id: int) -> set[int]:
-    """The ids of those who lead a study that this person reads in."""
-    query = select(Study.created_by).join(StudyReader, StudyReader.study_id == Study.id)
-    return set(session.scalars(query.where(StudyReader.reader_id == person_id)))
+def readers_led_by(session: Session, person_id: int) -> set[int]:
+    """The ids of those who read in a study that this person has set up."""
+    query = select(StudyReader.reader_id).join(Study, Study.id == StudyReader.study_id)
+    return set(session.scalars(query.where(Study.created_by == person_id)))
 
 
 def conductors(session: Session, study_id: int) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,8 @@ def people(db: Database, by: Person) -> list[Person]:
     """Who is active: for admins everybody; for others their own site's people; for coordinators also whom they invited and who read for them."""
     demand(by, Action.SEE_PEOPLE)
     with db.read() as session:
-        return [of_row(row) for row in stored.everybody(session) if _sees(session, by, row)]
+        seen = _seen_by(session, by)
+        return [of_row(row) for row in stored.everybody(session) if seen(row)]
 
 
 def readers_to_choose(db: Database, by: Person) -> list[Person]:
@@ -132,7 +134,7 @@ def to_manage(session: Session, by: Person, person_id: int) -> Person:
     row = stored.by_id(session, person_id)
     if row is not None and row.role == Role.ADMIN and by.role is not Role.ADMIN:
         raise NotAllowed(f"{by.name} ({by.role}) may not change an admin's account. Ask an admin to do it.")
-    if row is None or not row.active or not (row.demo or _sees(session, by, row)):
+    if row is None or not row.active or not (row.demo or _seen_by(session, by)(row)):
         raise StudyError(f"There is no account with id {person_id}. Choose one from the list of people.")
     if row.demo or by.demo:
         raise StudyError("The demo's people stay as they are; they are closed when a study of your own is set up.")
@@ -219,9 +221,13 @@ def _line(text: str) -> str:
     return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
 
 
-def _sees(session: Session, by: Person, row: PersonRow) -> bool:
-    if by.role is Role.ADMIN or (by.site is not None and row.site == by.site) or row.id == by.id:
-        return True
-    if by.role is not Role.COORDINATOR:
-        return False
-    return row.id in stored.invited_by(session, by.id) or by.id in parts.read_under(session, row.id)
+def _seen_by(session: Session, by: Person) -> Callable[[PersonRow], bool]:
+    """Whom this person sees on the People screen."""
+    known = {by.id}
+    if by.role is Role.COORDINATOR:
+        known |= stored.invited_by(session, by.id) | parts.readers_led_by(session, by.id)
+
+    def seen(row: PersonRow) -> bool:
+        return by.role is Role.ADMIN or row.id in known or (by.site is not None and row.site == by.site)
+
+    return seen
