@@ -1,7 +1,7 @@
 """The command line: everything the screens do, for scripts and servers.
 
 Under --json a command answers with one JSON object on standard output; messages and progress go to standard error. Exit status 0, or 2 with a
-sentence that says what to do.
+sentence that says what to do; `doctor` has 1 where something is bad.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from generator.formats.write import FORMS
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
-from study.commands import agreement, audit, generator, people, quality, simulation, strips, studies, training, types
+from study.commands import agreement, audit, fetch, generator, people, quality, server, simulation, strips, studies, training, types, utility
 from study.commands.answers import in_words, plain
 from study.errors import Problems
 from study.practice_round import PracticePlan
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.flags.dev_mode:
             raise
         return _failed(f"{type(error).__name__}: {error}. This is a fault of blindstrip: report it with what `python -X dev -m study.cli ...` says.")
-    return 0
+    return int(given.status(answer)) if hasattr(given, "status") else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     _anybodys_readings(adder)
     _planning(adder)
     _command(adder, "demo", studies.make_demo, "make the demo in an empty database")
+    _server(adder)
     one = _command(_group(adder, "audit", "the audit trail"), "verify", audit.verify, "check that what is there is what was written down")
     one.add_argument(
         "what", nargs="?", metavar="DB|BUNDLE", help="database (file or URL) or export (zip or folder; with --db, against that database)"
@@ -83,6 +85,8 @@ def _strips(adder: Any) -> None:
     one = _command(adder, "import", strips.import_recordings, "bring recordings into the database")
     one.add_argument("directory", type=Path, help="PTB-XL, MIMIC-IV-ECG, or any folder of recordings with a table record,rhythm[,patient]")
     _labels(one)
+
+    fetch.arguments(_command(adder, "fetch", fetch.run, "recordings from PhysioNet into a folder; broken off, the same command goes on"))
 
     one = _command(adder, "train", training.train, "train a checkpoint; after an interruption the same command goes on")
     _folders(one, "--records")
@@ -117,12 +121,13 @@ def _strips(adder: Any) -> None:
     _device(one)
     one.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://HOST:PORT, whose workers draw (default: this process does)")
 
-    one = _command(adder, "utility", strips.utility, "what strips are worth to a classifier: TRTR, TSTR, TRTS, TSTS")
+    one = _command(adder, "utility", utility.utility, "what strips are worth to a classifier: TRTR, TSTR, TRTS, TSTS")
     _folders(one, "--train-real")
     _folds(one, "--train-folds", "of --train-real")
     _folders(one, "--test-real")
     _folds(one, "--test-folds", "of --test-real")
     _folders(one, "--synthetic", nargs="+")
+    utility.arguments(one)
     _seed(one)
 
     one = _command(adder, "leak", strips.leak, "whether the format of strips gives the arms away")
@@ -280,6 +285,8 @@ def _after_unblinding(adder: Any) -> None:
     _as(one)
     one = _study(_command(adder, "export", studies.export, "the bundle: one zip for statistician and reviewer"))
     one.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the zip (default: this one)")
+    forms = ("bundle", *FORMS)
+    _option(one, "--format", forms[0], "the bundle, which has its strips as WFDB, or the strips alone in another program's format", choices=forms)
     _as(one)
     one = _study(_command(adder, "report", studies.report, "verdict, methods, figures, GRRAS and STARD items, to read and to print"))
     one.add_argument("--out", type=Path, required=True, metavar="FILE", help="its ending says how it is written: .html or .pdf")
@@ -303,6 +310,19 @@ def _planning(adder: Any) -> None:
     one = _command(adder, "simulate", simulation.simulate, "a study with planted readers through storage and analysis, or hundreds of them")
     simulation.simulate_arguments(one)
     _seed(one)
+
+
+def _server(adder: Any) -> None:
+    one = _command(adder, "backup", server.backup, "the whole database into one file, while people read (docs/deploy.md)")
+    one.add_argument("file", type=Path, metavar="FILE", help="a new one; FILE.sha256 is written beside it")
+    one = _command(adder, "restore", server.restore, "a backup into an empty database")
+    one.add_argument("file", type=Path, metavar="FILE")
+    one = _command(adder, "copy", server.copy, "a database into another, empty one: from SQLite to PostgreSQL, or back")
+    one.add_argument("--from", dest="source", metavar="URL", help="(default: that of --db)")
+    one.add_argument("--to", required=True, metavar="URL", help="an empty database, or a file that does not exist")
+    one = _command(adder, "doctor", server.doctor, "whether this deployment is as it should be; exit status 1 where something is bad")
+    one.add_argument("--url", metavar="https://...", help="the address that people type: its health, headers, TLS and proxy are checked too")
+    one.set_defaults(status=server.status_of_doctor)
 
 
 # ---- what commands share ----

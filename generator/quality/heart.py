@@ -1,6 +1,6 @@
 """What a cardiologist would measure, as distributions: synthetic strips and recordings beside each other, by Wasserstein distance.
 
-Intervals and P evidence come from generator.features; what is added here is defined in MEASURES. One row a strip, NaN where undefined.
+Most of MEASURES comes from generator.features; what is added here is defined in _OWN. One row a strip, NaN where undefined.
 """
 
 from __future__ import annotations
@@ -13,21 +13,18 @@ from numpy.typing import NDArray
 from scipy import signal, stats
 
 from generator.beats import r_peaks
-from generator.features import UNITS, AverageBeat, average_beat, features
-from generator.leads import STORED
+from generator.features import UNITS, features
 from generator.quality.resample import basic, percentile, weights
 from generator.quality.result import RHYTHMS, Figure, Strips
 from generator.strip import MICROVOLTS_PER_COUNT, RATE, SAMPLES
 
-MEASURES: dict[str, tuple[str, str]] = {  # column: (unit, definition)
-    **{name: UNITS[name] for name in ("rr_cv", "p_coherence", "qrs_width", "qtc", "axis")},
-    "f_band": ("uV", "root mean square in V1 from 4 to 9 Hz of what the average beat leaves over, QRS (60 ms either way) bridged by a line"),
+_OWN = {
     "p_share": ("1", "share of beats whose P window (260 to 70 ms before R, straight line removed) correlates with the others' mean by 0.5 or more"),
-    "p_to_r": ("ms", "from the peak of the average beat's P wave (largest magnitude over leads in the P window) to the R time: PR without onsets"),
-    "r_transition": ("V lead", "where R outgrows S from V1 (1) to V6 (6), between leads by a line on R / (R + S); 1 if before V1, 6 if never"),
     "beat_correlation": ("1", "median over beats of the correlation of a beat (200 ms before R to 300 ms after, all leads) with the others' mean"),
     "detail": ("uV", "mean absolute second difference of the samples: notches, f waves, noise"),
 }
+_OF_FEATURES = ("rr_cv", "p_coherence", "qrs_width", "qtc", "axis", "f_band", "p_to_r", "r_transition")
+MEASURES: dict[str, tuple[str, str]] = {name: UNITS[name] for name in _OF_FEATURES} | _OWN  # column: (unit, definition)
 OF_RHYTHM = {
     "AF": ("rr_cv", "f_band", "p_coherence", "qrs_width", "qtc", "axis", "r_transition"),
     "NSR": ("rr_cv", "p_share", "p_to_r", "qrs_width", "qtc", "axis", "r_transition"),
@@ -37,16 +34,14 @@ FEWEST = 5  # strips with a value
 _P_WINDOW = (-0.26, -0.07)
 _P_LIKE = 0.5
 _BEAT_WINDOW = (-0.20, 0.30)
-_QRS_SECONDS = 0.06
-_F_BAND = signal.butter(3, (4.0, 9.0), btype="bandpass", fs=RATE, output="sos")
 
 Array = NDArray[np.float64]
 
 
 def measured(counts: NDArray[np.integer]) -> pd.DataFrame:
     """One row a strip, the columns of MEASURES. counts: (n, 8, 1000). About 6 ms a strip."""
-    own = pd.DataFrame([_row(strip) for strip in counts], columns=[name for name in MEASURES if name not in UNITS], dtype=float)
-    return pd.concat([features(counts)[[name for name in MEASURES if name in UNITS]], own], axis=1)[list(MEASURES)]
+    own = pd.DataFrame([_row(strip) for strip in counts], columns=list(_OWN), dtype=float)
+    return pd.concat([features(counts)[list(_OF_FEATURES)], own], axis=1)
 
 
 def figures(part: str, names: dict[str, Sequence[str]], arms: dict[str, tuple[pd.DataFrame, Strips]], seed: np.random.SeedSequence) -> list[Figure]:
@@ -132,16 +127,12 @@ def _row(strip: NDArray[np.integer]) -> dict[str, float]:
     times = r_peaks(strip)
     if times.size < 2:
         return row
-    average = average_beat(strip, times)
-    row["f_band"] = _f_band(average, times)
-    row["r_transition"] = _transition(average)
     beats = _windows(strip, times, _BEAT_WINDOW)
     if len(beats) >= 3:
         row["beat_correlation"] = float(np.median(_with_others(beats - beats.mean(axis=-1, keepdims=True))))
     p_waves = _straight(_windows(strip, times, _P_WINDOW))
     if len(p_waves) >= 3:
         row["p_share"] = float((_with_others(p_waves) >= _P_LIKE).mean())
-    row["p_to_r"] = _p_to_r(average)
     return row
 
 
@@ -167,36 +158,3 @@ def _with_others(beats: Array) -> Array:
 def _straight(windows: Array) -> Array:
     """Less their straight line: a P wave bends, the tail of a T wave hardly."""
     return np.asarray(signal.detrend(windows, axis=-1)) if windows.size else windows
-
-
-def _f_band(average: AverageBeat, times: Array) -> float:
-    rest = average.rest[STORED.index("V1")].copy()
-    reach = round(_QRS_SECONDS * RATE)
-    kept = np.ones(SAMPLES, dtype=bool)
-    for peak in np.rint(times * RATE).astype(int):
-        kept[max(peak - reach, 0) : peak + reach + 1] = False
-    at = np.arange(SAMPLES)
-    bridged = np.interp(at, at[kept], rest[kept])  # what beats differ by in their QRS is no f wave
-    return float(1000 * np.sqrt(np.mean(signal.sosfiltfilt(_F_BAND, bridged)[kept] ** 2)))
-
-
-def _transition(average: AverageBeat) -> float:
-    reach = round(0.06 * RATE)
-    before = average.beat[2:, max(average.r - 10, 0) : average.r - reach].mean(axis=-1, keepdims=True)  # PQ is the zero of amplitudes
-    qrs = average.beat[2:, average.r - reach : average.r + reach + 1] - before  # (6, taps): V1 to V6
-    high, low = np.maximum(qrs.max(axis=-1), 0), np.maximum(-qrs.min(axis=-1), 0)
-    share = high / np.where(high + low > 0, high + low, 1.0)
-    above = np.flatnonzero(share >= 0.5)
-    if above.size == 0 or above[0] == 0:
-        return 6.0 if above.size == 0 else 1.0
-    k = int(above[0])
-    return float(k + (0.5 - share[k - 1]) / (share[k] - share[k - 1]))
-
-
-def _p_to_r(average: AverageBeat) -> float:
-    taps = np.arange(round(_P_WINDOW[0] * RATE), round(_P_WINDOW[1] * RATE) + 1)
-    size = np.sqrt((_straight(average.beat[:, average.r + taps]) ** 2).sum(axis=0))
-    k = int(np.argmax(size[1:-1])) + 1  # not the ends, where a line through P leaves most over
-    bend = size[k - 1] - 2 * size[k] + size[k + 1]
-    shift = 0.5 * (size[k - 1] - size[k + 1]) / bend if bend < 0 else 0.0
-    return float(-(taps[k] + np.clip(shift, -0.5, 0.5)) * 1000 / RATE)

@@ -68,6 +68,11 @@ def bench_agreement(_given: argparse.Namespace) -> dict[str, Any]:
     return _in_clone("agreement", "12 readers of 200 cases, then 200 readers of 5,000 cases; takes a minute")
 
 
+def bench_features(_given: argparse.Namespace) -> dict[str, Any]:
+    """Runs tests/benchmarks/features.py."""
+    return _in_clone("features", "Measuring 1,000 strips, in one process and in two; takes half a minute")
+
+
 _NO_CLONE = "bench {} needs blindstrip's clone and the libraries of its tests. Run `make test` there once, then this again."
 
 

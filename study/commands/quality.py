@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from generator.quality.result import CHEAP, PARTS, RHYTHMS, Quality, Strips
-from generator.recordings import Candidate
 from study import quality as of_strips
 from study.commands.common import own_folder
-from study.commands.strips import listed_in, read_counts
-from study.errors import StudyError
+from study.commands.strips import keep_patients_apart, listed_in, read_counts
 from study.progress_bar import ProgressBar, say
 from study.quality_page import page
 
@@ -29,7 +27,9 @@ def quality(given: argparse.Namespace) -> dict[str, Any]:
         own_folder(given.report.parent)
     sources = (("real", [given.real], given.real_folds), ("synthetic", given.synthetic, None), ("train", [given.train], given.train_folds))
     listed = [(name, listed_in(folders, folds)) for name, folders, folds in sources]  # all of them before any is read
-    _apart(dict(listed))
+    held, _, learned = (candidates for _, candidates in listed)
+    remedy = "name folds with --real-folds and --train-folds, or other folders."
+    keep_patients_apart({"--real": held, "--train": learned}, remedy)
     read = {name: read_counts(candidates) for name, candidates in listed}
     arms = {name: Strips.of(counts, [one.rhythm for one in kept], [str(one.patient) for one in kept]) for name, (kept, counts) in read.items()}
     with ProgressBar("%") as bar:
@@ -47,17 +47,6 @@ def quality(given: argparse.Namespace) -> dict[str, Any]:
         ]
         return {**result.as_dict(), "compared": facts, "pairs": pairs}
     return _to_read(result, facts, named)
-
-
-def _apart(listed: dict[str, list[Candidate]]) -> None:
-    """Refuses before hundreds of files are read."""
-    shared = sorted({str(one.patient) for one in listed["real"]} & {str(one.patient) for one in listed["train"]})
-    if shared:
-        some = ", ".join(one[:12] for one in shared[:3])
-        raise StudyError(
-            f"{len(shared)} patients are in both --real and --train ({some} ...). Split them by patient: name folds with --real-folds and "
-            "--train-folds, or other folders."
-        )
 
 
 def _pairs(result: Quality) -> list[dict[str, Any]]:

@@ -6,57 +6,49 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.beats import r_peaks, rr_intervals
-from generator.strip import RATE, canonical
+from generator.strip import RATE
+from tests.generator import ludb
 
 TOLERANCE = 0.075  # s, as DESIGN's sources take it
 
 
-def expert_beats(record: str) -> np.ndarray:
-    """R times (s) of one LUDB record: the median over leads of the experts' marks, where at least half the leads have one."""
-    marks = []
-    for lead in ("i", "ii", "iii", "avr", "avl", "avf", "v1", "v2", "v3", "v4", "v5", "v6"):
-        annotation = wfdb.rdann(record, lead)
-        marks.append(annotation.sample[np.array(annotation.symbol) == "N"] / 500)
-    times = np.sort(np.concatenate(marks))
+def expert_beats(record: ludb.Record) -> np.ndarray:
+    """R times (s): the median over leads of the experts' marks, where at least half the leads have one."""
+    times = np.sort([wave.peak / 1000 for lead in record.waves for wave in lead if wave.kind == "N"])
     groups = np.split(times, np.flatnonzero(np.diff(times) > 0.12) + 1)
     return np.array([np.median(group) for group in groups if len(group) >= 6])
 
 
 @pytest.fixture(scope="module")
-def ludb(shared: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(strip, expert R times) of the 40 records. Header gains there normalise each lead, so digital counts (about 1 uV) are read."""
-    records = []
-    for header in sorted((shared / "data/ludb/data").glob("*.hea")):
-        record = wfdb.rdrecord(str(header.with_suffix("")), physical=False)
-        records.append((canonical(record.d_signal.T / 1000, record.fs, record.sig_name, name=header.stem), expert_beats(str(header.with_suffix("")))))
-    return records
+def strips(shared: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(strip, expert R times) of LUDB's 40 records."""
+    return [(record.counts, expert_beats(record)) for record in ludb.records(shared)]
 
 
-def test_finds_the_beats_that_experts_marked(ludb: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def test_finds_the_beats_that_experts_marked(strips: list[tuple[np.ndarray, np.ndarray]]) -> None:
     marked = found = right = 0
     errors = []
-    for strip, expert in ludb:
+    for strip, expert in strips:
         ours = r_peaks(strip)
         ours = ours[(ours > expert[0] - TOLERANCE) & (ours < expert[-1] + TOLERANCE)]  # the experts leave out the first and last beats
         away = np.abs(ours[:, None] - expert[None, :])
         right += int((away.min(axis=0) <= TOLERANCE).sum())
         marked, found = marked + len(expert), found + len(ours)
         errors += list(away.min(axis=0))
-    assert len(ludb) == 40
+    assert len(strips) == 40
     assert marked == 380
     assert right / marked >= 0.995, f"sensitivity {right}/{marked}"
     assert right / found >= 0.995, f"positive predictive value {right}/{found}"
     assert np.mean(errors) < 0.015
 
 
-def test_a_beat_stays_where_it_is_when_the_strip_is_cropped(ludb: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def test_a_beat_stays_where_it_is_when_the_strip_is_cropped(strips: list[tuple[np.ndarray, np.ndarray]]) -> None:
     moved = []
-    for strip, _ in ludb:
+    for strip, _ in strips:
         whole = r_peaks(strip)
         for first in (100, 237):
             part = r_peaks(strip[:, first:]) + first / RATE
@@ -82,8 +74,8 @@ def test_nothing_beats_in_noise_or_silence() -> None:
     assert r_peaks(rng.normal(0, 20, (8, 1000))).size == 0
 
 
-def test_an_electrode_that_jolts_in_one_lead_is_no_beat(ludb: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    strip = ludb[0][0].copy()
+def test_an_electrode_that_jolts_in_one_lead_is_no_beat(strips: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    strip = strips[0][0].copy()
     before = r_peaks(strip)
     middle = int(np.mean(before[3:5]) * RATE)
     strip[5, middle : middle + 8] += 800

@@ -135,6 +135,17 @@ def test_af_drawn_with_p_waves_is_found() -> None:
     assert (coherence.median or 0) > 0.8 > 0.5 > (coherence.median_real or 1)
 
 
+def test_a_checkpoint_that_knows_one_rhythm_only_is_found_by_what_its_strips_are_worth() -> None:
+    """NSR whatever was asked for: half of it is called AF."""
+    strips = made(2000, 2 * DRAWN)
+    sinus = strips.where(strips.places("NSR"))
+    result = reference().measure(dataclasses.replace(sinus, rhythm=np.array(RHYTHMS * DRAWN)), ["worth", "heart"])
+    assert met(result, "TSTR") == {False}
+    assert met(result, "TRTS") == {False}
+    assert (result.figure("heart", "rr_cv", "AF").median or 1) < 0.06
+    assert (result.figure("heart", "p_coherence", "AF").median or 0) > 0.8
+
+
 def test_the_same_seed_gives_the_same_figures_whichever_parts_are_asked_for() -> None:
     again = quality(made(0, REAL), made(2000, DRAWN), made(1000, TRAIN), seed=1, parts=["distribution", "memorisation"], embedding=TINY, judge=TINY)
     for one in again.figures:

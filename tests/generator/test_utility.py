@@ -10,19 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
 
+from generator.quality.network import Settings
 from generator.utility import (
     CLASSIFIERS,
     EXPERIMENTS,
+    HELD_OUT,
     INTERVALS_AND_RR,
+    NETWORK,
     UtilityError,
-    _f1,
     as_table,
     labelled,
     utility,
     utility_of_study,
 )
+from generator.utility.figures import f1, measures
 
 
 def made_table(n: int, seed: int, apart: float = 3.0, patients: str = "p", swap: bool = False) -> pd.DataFrame:
@@ -49,7 +52,7 @@ def test_held_out_sets_give_every_experiment_and_classifier_and_survive_json() -
     assert result["tstr_over_trtr"][CLASSIFIERS[0]] == pytest.approx(
         result["TSTR"][CLASSIFIERS[0]]["macro_f1"] / result["TRTR"][CLASSIFIERS[0]]["macro_f1"]
     )
-    assert len(as_table(result)) == len(EXPERIMENTS) * len(CLASSIFIERS)
+    assert len(as_table(result)) == len(HELD_OUT) * len(CLASSIFIERS)
 
 
 def test_the_same_seed_gives_the_same_result() -> None:
@@ -114,8 +117,84 @@ def test_wrong_tables_are_refused_by_name() -> None:
 def test_f1_is_that_of_scikit_learn_for_any_answers(rows: list[tuple[bool, bool]]) -> None:
     truth: NDArray[np.bool_] = np.array([row[0] for row in rows])
     called: NDArray[np.bool_] = np.array([row[1] for row in rows])
-    macro, each = _f1(truth, called, np.ones((1, len(rows))))
+    macro, each = f1(truth, called, np.ones((1, len(rows))))
     assert macro[0] == pytest.approx(f1_score(truth, called, average="macro", zero_division=0))
     assert each[:, 0] == pytest.approx([f1_score(truth, called, pos_label=label, zero_division=0) for label in (True, False)])
-    doubled, _ = _f1(truth, called, np.full((1, len(rows)), 2.0))
+    doubled, _ = f1(truth, called, np.full((1, len(rows)), 2.0))
     assert doubled[0] == pytest.approx(macro[0])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.2, 0.5, 0.7, 0.9]), st.integers(0, 3)), min_size=2, max_size=40).filter(
+        lambda rows: len({truth for truth, _, often in rows if often}) == 2
+    )
+)
+def test_figures_are_those_of_scikit_learn_for_any_scores_ties_and_weights(rows: list[tuple[bool, float, int]]) -> None:
+    """A weight is how often a strip was drawn: the figures are those of a set that holds it so often."""
+    truth, score, often = (np.array(column) for column in zip(*rows, strict=True))
+    ours = {name: values[0] for name, values in measures(truth, score, often[None].astype(float)).items()}
+    drawn, of_drawn = np.repeat(truth, often), np.repeat(score, often)
+    assert ours["auroc"] == pytest.approx(roc_auc_score(drawn, of_drawn))
+    assert ours["average_precision"] == pytest.approx(average_precision_score(drawn, of_drawn))
+    assert ours["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(drawn, of_drawn >= 0.5))
+    assert ours["macro_f1"] == pytest.approx(f1_score(drawn, of_drawn >= 0.5, average="macro", zero_division=0))
+    assert ours["brier"] == pytest.approx(np.mean([np.mean((of_drawn[drawn == af] - af) ** 2) for af in (True, False)]))
+
+
+def test_another_classifier_or_seed_changes_no_other_figure() -> None:
+    """Stored results can be had again: what is added beside a figure leaves it as it was."""
+    sets = made_table(40, 1, apart=1), made_table(30, 2, patients="q", apart=1), made_table(30, 3, patients="s", apart=1)
+    once, often = utility(*sets, seed=7), utility(*sets, seed=7, seeds=2)
+    for experiment in HELD_OUT:
+        for classifier in CLASSIFIERS:
+            by_seed = often[experiment][classifier]["macro_f1_by_seed"]
+            assert len(by_seed) == 2
+            assert by_seed[0] == once[experiment][classifier]["macro_f1"]
+            assert often[experiment][classifier]["macro_f1"] == pytest.approx(np.mean(by_seed))
+    assert len(set(often["TSTS"]["gradient boosting"]["macro_f1_by_seed"])) > 1
+    assert often["TSTR"]["gradient boosting"]["ci"] != once["TSTR"]["gradient boosting"]["ci"]
+
+
+def test_the_headline_is_a_ratio_on_the_same_patients() -> None:
+    """Synthetic strips that are the training recordings are worth exactly as much, in every resample."""
+    train, test = made_table(60, 1, apart=1.5), made_table(60, 2, patients="q", apart=1.5)
+    twin = train.assign(patient=[f"s{i}" for i in range(60)])
+    same = utility(train, test, twin, seed=1)["headline"]["logistic regression"]
+    assert (same["value"], same["ci"]) == (1.0, [1.0, 1.0])
+    worse = utility(train, test, made_table(60, 3, patients="s", apart=0.2), seed=1)["headline"]["logistic regression"]
+    assert worse["ci"][0] < worse["value"] < worse["ci"][1] < 1.1
+    assert worse["value"] < 0.95
+    assert utility(train, test, twin.assign(rhythm="AF"), seed=1)["headline"]["logistic regression"] == {
+        **dict.fromkeys(("value", "ci")),
+        "reason": "no NSR strip to train on",
+    }
+
+
+def test_reliability_says_whether_a_probability_means_what_it_says() -> None:
+    found = utility(made_table(200, 1, apart=1), made_table(200, 2, patients="q", apart=1), made_table(40, 3, patients="s"), seed=1)
+    rows = found["TRTR"]["logistic regression"]["reliability"]
+    assert sum(row["n"] for row in rows) == 200
+    assert all(row["from"] <= row["predicted"] <= row["to"] for row in rows)
+    assert rows[0]["observed"] < 0.3 < 0.7 < rows[-1]["observed"]
+
+
+def test_a_network_sees_the_strips_themselves() -> None:
+    """It tells loud strips from quiet ones, learns the opposite from swapped ones, and leaves the figures beside its own as they were."""
+    rhythms = ["AF", "NSR"] * 8
+    rng = np.random.default_rng(0)
+    loud = np.where(np.array(rhythms) == "AF", 200, 50)[:, None, None]
+    train, test, drawn = (np.rint(loud * rng.normal(size=(16, 8, 1000))).astype(np.int16) for _ in range(3))
+    tables = [made_table(16, 1, patients=name).assign(rhythm=rhythms) for name in "pqs"]
+    tables[2] = tables[2].assign(rhythm=rhythms[::-1])
+    told: list[float] = []
+    small = Settings(width=4, dims=4, iterations=60, batch=8, crop=100)
+    found = utility(*tables, seed=1, counts=(train, test, drawn), network=small, told=told.append)
+    assert found["TRTR"][NETWORK]["auroc"] > 0.9
+    assert found["TSTR"][NETWORK]["auroc"] < 0.1
+    assert found["TRTR"][NETWORK]["n"] == found["TRTR"][CLASSIFIERS[0]]["n"]
+    assert "torch" in found["versions"]
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    without = utility(*tables, seed=1)
+    assert all(found[experiment][classifier] == without[experiment][classifier] for experiment in HELD_OUT for classifier in CLASSIFIERS)
