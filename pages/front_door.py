@@ -65,7 +65,7 @@ blindstrip runs the rounds, keeps every answer, and says what the answers show.<
 <div class="card"><h2>Look around</h2><p class="quiet">Makes a demo in about a minute: two hospitals, four readers, a round to read and a finished study.
 No recordings ship with blindstrip, so the demo's real ECGs come from a simulator, and every screen says so.</p>
 <form method="post" action="/welcome">{_csrf(csrf)}<button>Look around</button></form></div>
-<div class="card"><h2>Set up a study</h2><p class="quiet">Creates your account. You then bring your own recordings, invite readers from your hospitals, and open the first round.</p>
+<div class="card"><h2>Set up a study</h2><p class="quiet">Creates your account. You then bring your own recordings, or fetch open ones from PhysioNet, invite readers from your hospitals, and open the first round.</p>
 <a class="button second" href="/set-up">Set up a study</a></div>
 </div>""",
     )

@@ -7,9 +7,11 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from generator.physionet import COLLECTIONS
+from generator.request import RHYTHMS
 from pages import progress, sheet, words
 from pages.access import database, require
-from study import jobs, staging, strips
+from study import fetch, jobs, staging, strips
 from study.errors import Problems, StudyError
 from study.people import Person
 from study.roles import Action
@@ -27,9 +29,9 @@ def render() -> None:
     words.heading("Recordings", demo=person.demo)
     words.outcome()
     try:
-        latest = progress.follow(person, Action.IMPORT_RECORDINGS, "import")
-        if latest is not None and latest.result:
-            _report(latest.result)
+        latest = [progress.follow(person, Action.IMPORT_RECORDINGS, kind) for kind in ("import", "fetch")]
+        if ended := [job for job in latest if job is not None and job.result]:
+            _report(max(ended, key=lambda job: job.id).result or {})
         _bring_in(person)
         _collections(person)
     except Problems as error:
@@ -44,7 +46,7 @@ def _bring_in(person: Person) -> None:
         if person.demo:
             st.text("In the demo, recordings can be tried out, but its studies show simulated strips only.")
         st.caption(_LAYOUTS)
-        upload, server = st.tabs(["Zip from this computer", "Folder on the server"])
+        upload, server, physionet = st.tabs(["Zip from this computer", "Folder on the server", "PhysioNet"])
         with upload, st.form("upload", border=False, clear_on_submit=True):
             st.file_uploader("Zip of recordings with their table of labels", type=["zip"], key="upload-zip")
             st.form_submit_button("Import the zip", type="primary", on_click=_import_zip, args=(person,))
@@ -52,6 +54,37 @@ def _bring_in(person: Person) -> None:
             st.text_input("Folder", key="server-folder", placeholder="/data/ptb-xl")
             st.text_input("Table of labels (CSV), if not in the folder", key="server-labels")
             st.form_submit_button("Import the folder", type="primary", on_click=_import_folder, args=(person,))
+        with physionet:
+            _offer_physionet(person)
+
+
+def _offer_physionet(person: Person) -> None:
+    if person.demo:
+        st.text(
+            "The demo downloads nothing. Set up a study to fetch recordings of PTB-XL or MIMIC-IV-ECG here, or use blindstrip fetch on the server."
+        )
+        return
+    name = st.selectbox("Collection", list(COLLECTIONS), format_func=lambda one: COLLECTIONS[one].title, key="fetch-collection", width=420)
+    collection = COLLECTIONS[name]
+    with st.form("fetch", border=False):
+        st.caption(
+            "The server downloads the tables, chooses by rhythm, age and sex, one recording of a patient before a second, and then only the files "
+            "that it needs."
+            if collection.age_and_sex
+            else "The server downloads the tables (some hundred megabytes), chooses by rhythm, one recording of a patient before a second, and "
+            "then only the files that it needs. These tables tell neither age nor sex."
+        )
+        st.multiselect("Rhythms", RHYTHMS, default=RHYTHMS, key="fetch-rhythms", width=420)
+        st.number_input("Recordings", min_value=2, max_value=fetch.MOST_FROM_A_SCREEN, value=400, key="fetch-n", width=420)
+        st.number_input("Seed of the sample", min_value=0, value=0, key="fetch-seed", width=420)
+        st.checkbox(f"I accept the licence. {collection.consent}", key="fetch-accepted")
+        st.form_submit_button("Fetch and import", type="primary", on_click=_fetch, args=(person, name))
+
+
+def _fetch(person: Person, collection: str) -> None:
+    rhythms, n, seed, accepted = (st.session_state[f"fetch-{name}"] for name in ("rhythms", "n", "seed", "accepted"))
+    asked = {"collection": collection, "rhythms": list(rhythms), "n": int(n), "folds": None, "seed": int(seed), "accepted": accepted}
+    words.attempt("", jobs.ask, database(), person, "fetch", asked)
 
 
 def _import_zip(person: Person) -> None:
@@ -93,6 +126,10 @@ def _report(result: dict[str, Any]) -> None:
                     st.text(file)
                 if refused[reason] > len(files):
                     st.text(f"... and {refused[reason] - len(files)} more.")
+        if missing := result.get("missing"):
+            with st.expander(f"Not to be had from the server: {missing}"):
+                for why in result["missing_files"]:
+                    st.text(why)
         if result["left_out"]:
             with st.expander("Left out"):
                 rows = [{"Reason": reason, "Rows": n} for reason, n in result["left_out"].items()]

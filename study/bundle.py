@@ -18,6 +18,7 @@ import pandas as pd
 from storage import export, snapshots, strips
 from storage.database import Database
 from storage.export import Provenance, StudyData
+from storage.studies import StudyRow
 from study import exports
 from study.bundle_dictionary import data_dictionary
 from study.bundle_strips import licences, six_point_scale, strip_files
@@ -48,8 +49,13 @@ def bundle(db: Database, person: Person, study_id: int) -> tuple[str, bytes]:
         snapshot = snapshots.stored(session, study_id)
     content = zipped(bundle_files(data, origin, samples, snapshot))
     digest = exports.note(db, person, study_id, content)
-    slug = re.sub(r"[^a-z0-9]+", "-", data.study.title.lower()).strip("-")[:40] or f"study-{study_id}"
-    return f"blindstrip-{'demo-' if data.study.demo else ''}{slug}-{digest[:12]}.zip", content
+    return f"blindstrip-{slug_of(data.study)}-{digest[:12]}.zip", content
+
+
+def slug_of(study: StudyRow) -> str:
+    """A study's title as a part of a file's name."""
+    slug = re.sub(r"[^a-z0-9]+", "-", study.title.lower()).strip("-")[:40] or f"study-{study.id}"
+    return f"demo-{slug}" if study.demo else slug
 
 
 def bundle_files(data: StudyData, origin: Provenance, samples: Mapping[int, bytes], snapshot: bytes | None) -> dict[str, bytes]:

@@ -26,12 +26,12 @@ def strip_files(data: StudyData, origin: Provenance, samples: Mapping[int, bytes
     simulated = {row.strip_id for row in origin.drawings if row.checkpoint == SIMULATOR}
     files: dict[str, bytes] = {}
     for case in data.cases:
-        told = _comments(data, case, collections.get(case.strip_id), case.strip_id in simulated)
+        told = comments(data, case, collections.get(case.strip_id), case.strip_id in simulated)
         files |= {f"{FOLDER}/{name}": content for name, content in record_files(case.code, from_bytes(samples[case.strip_id]), told).items()}
     return {**files, f"{FOLDER}/RECORDS": "".join(f"{code}\n" for code in sorted(case.code for case in data.cases)).encode()}
 
 
-def _comments(data: StudyData, case: CaseRow, collection: str | None, simulated: bool) -> list[str]:
+def comments(data: StudyData, case: CaseRow, collection: str | None, simulated: bool) -> list[str]:
     """Lines of the header: first, where it holds, that nobody's heart made this signal."""
     arm = data.arms[case.strip_id]
     if arm.stand_in:

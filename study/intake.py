@@ -93,7 +93,7 @@ def _read_here(asked: Asked) -> Iterator[Found]:
     listing = find(asked.directory, asked.labels, collection=asked.collection)
     results = (
         (candidate, Read(result.counts, result.rate, result.dropped) if isinstance(result, Recording) else result)
-        for candidate, result in read_all(listing.candidates)
+        for candidate, result in read_all(listing.candidates, recorded=True)
     )
     yield Found(listing.kind, len(listing.candidates), dict(listing.left_out), results)
 

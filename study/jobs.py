@@ -17,7 +17,7 @@ from study.errors import NotAllowed, StudyError
 from study.people import Person, can_set_up
 from study.roles import Action, Role, demand
 
-KINDS = ("draw", "import", "round", "practice", "demo", "utility", "quality")
+KINDS = ("draw", "import", "fetch", "round", "practice", "demo", "utility", "quality")
 LARGEST_SEED = 2**53 - 1  # what a browser counts exactly
 
 
@@ -26,6 +26,7 @@ def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]
 
     draw: {"request": DrawRequest.as_dict(), "checkpoint": folder or None}, strips for the gallery;
     import: {"directory": folder, "labels": CSV or None, "temporary": whether the folder goes when it is done};
+    fetch: {"collection", "rhythms", "n", "folds", "seed"} of study.fetch.Asked and "accepted": whether the person accepts its licence;
     round: {"study_id": id, "plan": RoundPlan as a dict}; practice: likewise, with a PracticePlan; utility: {"study_id": id};
     quality: study.quality.Asked as a dict;
     demo: {}, asked by nobody (person None) while nobody real is in the database.
@@ -41,7 +42,8 @@ def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]
         if running:
             return running[0].id
         job_id = stored.add(session, kind, person.id if person else None, checked, total)
-        told = checked if kind == "draw" else {"kind": kind, "study": checked.get("study_id")}  # no seed of a round: it would tell the arms
+        # no seed of a round: it would tell the arms
+        told = checked if kind in ("draw", "fetch") else {"kind": kind, "study": checked.get("study_id")}
         audit.append(session, person.id if person else None, "drawing asked" if kind == "draw" else "work asked", f"job {job_id}", told)
     return job_id
 
@@ -73,7 +75,8 @@ def cancel(db: Database, person: Person | None, job_id: int) -> None:
         _demand_own(person, before)
         stored.request_cancel(session, job_id)
         states = {"from": before.status, "to": stored.get(session, job_id).status}
-        audit.append(session, person.id if person else None, "work cancelled", f"job {job_id}", states)
+        if states["from"] != states["to"]:
+            audit.append(session, person.id if person else None, "work cancelled", f"job {job_id}", states)
 
 
 def _demand_own(person: Person | None, row: JobRow) -> None:
@@ -101,6 +104,21 @@ def _check_import(db: Database, person: Person | None, asked: dict[str, Any]) ->
         raise StudyError(f"Folder {str(asked['directory'])!r}: no folder on the server. Name the folder that holds the recordings, from the root on.")
     labels = asked.get("labels")
     return {"directory": str(directory), "labels": str(labels) if labels else None, "temporary": bool(asked.get("temporary"))}, 0
+
+
+def _check_fetch(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    from study import fetch
+
+    demand(person, Action.IMPORT_RECORDINGS)
+    _only(asked, {"collection", "rhythms", "n", "folds", "seed", "accepted"})
+    if person is not None and person.demo:
+        raise StudyError("The demo downloads nothing: whoever opens it has not signed in. Set up a study, or use `blindstrip fetch` on the server.")
+    accepted = asked.pop("accepted")
+    wanted = fetch.Asked.from_dict(asked)
+    fetch.demand_consent(wanted, accepted is True)
+    if wanted.n is None or wanted.n > fetch.MOST_FROM_A_SCREEN:
+        raise StudyError(f"Fetch at most {fetch.MOST_FROM_A_SCREEN} recordings here; `blindstrip fetch` takes any number.")
+    return {**wanted.as_dict(), "licence": wanted.of.licence}, 0
 
 
 def _check_round(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -150,6 +168,7 @@ def _check_demo(db: Database, person: Person | None, asked: dict[str, Any]) -> t
 _CHECKS: dict[str, Callable[[Database, Person | None, dict[str, Any]], tuple[dict[str, Any], int]]] = {
     "draw": _check_draw,
     "import": _check_import,
+    "fetch": _check_fetch,
     "round": _check_round,
     "practice": _check_practice,
     "utility": _check_utility,

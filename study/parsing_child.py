@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from generator.errors import GeneratorError, Refused
-from generator.recordings import Candidate, find, read
+from generator.recordings import Candidate, find, read_recorded
 from generator.strip import to_bytes
 from study import limits
 from study.confinement import breach
@@ -68,7 +68,7 @@ def _read_all(asked: Asked, out: IO[bytes]) -> None:
 def _read(candidate: Candidate) -> dict[str, Any]:
     remedy = "Export the record again, or leave it out."
     try:
-        recording = read(candidate)
+        recording = read_recorded(candidate)
     except Refused as refused:
         return {"refused": [refused.reason, str(refused)]}
     except MemoryError:

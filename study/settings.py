@@ -15,6 +15,7 @@ _VARIABLES = {
     "BLINDSTRIP_DATABASE": "database URL",
     "BLINDSTRIP_SCHEDULER": "address of a Dask scheduler",
     "BLINDSTRIP_CHECKPOINT": "folder of a checkpoint",
+    "BLINDSTRIP_PHYSIONET": "address of a mirror of physionet.org/files",
 }
 
 
@@ -23,6 +24,7 @@ class Settings:
     database: str  # SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME
     scheduler: str | None = None  # Dask scheduler, tcp://HOST:PORT; None: one embedded in the runner
     checkpoint: Path | None = None  # folder with config.json and model.safetensors; None: the one that ships with blindstrip
+    physionet: str | None = None  # where PhysioNet's collections lie, https://HOST/PATH; None: PhysioNet itself
 
     @classmethod
     def from_environment(cls, url: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -41,4 +43,6 @@ class Settings:
         if checkpoint is not None and not checkpoint.is_dir():
             raise StudyError(f"BLINDSTRIP_CHECKPOINT: {checkpoint} is no folder. Name one with config.json and model.safetensors, or unset it.")
         own_file = f"sqlite:///{Path(HOME).expanduser() / 'blindstrip.db'}"
-        return cls(url or given.get("BLINDSTRIP_DATABASE") or own_file, given.get("BLINDSTRIP_SCHEDULER"), checkpoint)
+        return cls(
+            url or given.get("BLINDSTRIP_DATABASE") or own_file, given.get("BLINDSTRIP_SCHEDULER"), checkpoint, given.get("BLINDSTRIP_PHYSIONET")
+        )

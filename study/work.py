@@ -24,6 +24,7 @@ from study.speed import Pace, in_words
 if TYPE_CHECKING:
     from generator.sssd.draw import Drawn
     from study.drawing import Chunk, Drawer
+    from study.intake import Intake
 
 _SECONDS_BETWEEN_WRITES = 1.0  # each is a transaction, and a screen looks once a second
 _FILES_TOLD = 20  # of each reason for refusal; the counts are of all
@@ -123,6 +124,27 @@ def import_folder(db: Database, job: JobRow, progress: Progress, drawer: Drawer)
     finally:
         if job.asked["temporary"]:
             staging.clear(folder)
+    return _taken_in(intake)
+
+
+def fetch_recordings(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Fetches recordings of a collection from PhysioNet into the server's folder for it, and imports what lies there."""
+    from study import fetch
+    from study.intake import import_recordings
+
+    asked = fetch.Asked.from_dict({name: value for name, value in job.asked.items() if name != "licence"})
+    folder = fetch.folder_of(asked.collection)
+    fetched = fetch.fetch(asked, folder, accepted=True, progress=progress, cancelled=progress.stopped)  # study.jobs.ask wants consent
+
+    def told(done: int, total: int) -> None:
+        progress(done, total, "Reading recordings")
+
+    intake = import_recordings(db, _person(db, job), folder, None, told, cancelled=progress.stopped, job_id=job.id, apart=True)
+    missing = list(fetched.missing.values())
+    return {**_taken_in(intake), "chosen": fetched.chosen, "missing": len(missing), "missing_files": missing[:_FILES_TOLD]}
+
+
+def _taken_in(intake: Intake) -> dict[str, Any]:
     return {
         "imported": intake.imported,
         "already_present": intake.already_present,
@@ -178,6 +200,7 @@ def measure_quality(db: Database, job: JobRow, progress: Progress, drawer: Drawe
 _KINDS: dict[str, Callable[[Database, JobRow, Progress, Drawer], dict[str, Any]]] = {
     "draw": draw_for_gallery,
     "import": import_folder,
+    "fetch": fetch_recordings,
     "round": open_round,
     "practice": open_practice,
     "demo": make_demo,

@@ -15,6 +15,7 @@ import numpy as np
 
 from generator import formats
 from generator.errors import GeneratorError, Refused
+from generator.formats.synthetic import says_synthetic
 from generator.recordings import folder, mimic, ptbxl, strips, table
 from generator.recordings.candidate import Candidate, Listing, Recording
 from generator.recordings.folder import is_other_file
@@ -23,7 +24,19 @@ from generator.recordings.strips import WrittenStrip, read_manifest, write_folde
 from generator.recordings.wfdb_record import read_leads
 from generator.strip import MICROVOLTS_PER_COUNT, RATE, canonical_from_unfiltered, unfiltered
 
-__all__ = ["Candidate", "Journal", "Listing", "Recording", "WrittenStrip", "find", "read", "read_all", "read_manifest", "write_folder"]
+__all__ = [
+    "Candidate",
+    "Journal",
+    "Listing",
+    "Recording",
+    "WrittenStrip",
+    "find",
+    "read",
+    "read_all",
+    "read_manifest",
+    "read_recorded",
+    "write_folder",
+]
 
 TABLES = ("ptbxl_database.csv", mimic.MEASUREMENTS, mimic.RECORDS, strips.MANIFEST, "labels.csv")  # looked for in this order
 
@@ -57,12 +70,21 @@ def read(candidate: Candidate) -> Recording:
     return Recording(canonical_from_unfiltered(before), leads.rate, before.astype(np.float32), leads.dropped)
 
 
-def read_all(candidates: Iterable[Candidate], progress: Progress | None = None) -> Iterator[tuple[Candidate, Recording | Refused]]:
-    """Each candidate with its recording or its refusal, in order; `progress(done, total)` after each."""
+def read_recorded(candidate: Candidate) -> Recording:
+    """As `read`, for what is to count as recorded from a patient: Refused, too, for a file that says itself that it is synthetic."""
+    if says_synthetic(candidate.path):
+        raise Refused("synthetic", f"{candidate.path}: says that it is SYNTHETIC, not recorded from a patient. Import recordings only.")
+    return read(candidate)
+
+
+def read_all(
+    candidates: Iterable[Candidate], progress: Progress | None = None, *, recorded: bool = False
+) -> Iterator[tuple[Candidate, Recording | Refused]]:
+    """Each candidate with its recording or its refusal, in order; `progress(done, total)` after each. recorded: as `read_recorded`."""
     listed = list(candidates)
     for done, candidate in enumerate(listed, start=1):
         try:
-            result: Recording | Refused = read(candidate)
+            result: Recording | Refused = read_recorded(candidate) if recorded else read(candidate)
         except Refused as refused:
             result = refused
         yield candidate, result

@@ -39,7 +39,7 @@ class Journal:
         self._synced = time.monotonic()
         self._file = (directory / JOURNAL).open("a+b")
         try:
-            _lock(self._file, directory)
+            lock(self._file, directory)
             self._read()
             if self.settings is None and others:
                 raise GeneratorError(f"{directory / JOURNAL} is damaged: how its strips were drawn cannot be known. Empty the folder.")
@@ -161,7 +161,8 @@ def _holds_more(directory: Path) -> bool:
     return any(file.name != JOURNAL for file in directory.iterdir())
 
 
-def _lock(file: IO[bytes], directory: Path) -> None:
+def lock(file: IO[bytes], directory: Path) -> None:
+    """Until the file is closed no other program gets the folder's lock; GeneratorError where one has it."""
     try:
         import fcntl
     except ImportError:  # Windows, where nothing keeps two programs apart

@@ -15,9 +15,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 RHYTHMS = ("NSR", "AF")
 LONGEST_CELL = 10_000  # characters; PTB-XL's longest list of statements has 200
+LONGEST_REMEMBERED = 200  # characters of a line of a report
 
 Label = tuple[str | None, str]
 
@@ -38,6 +41,14 @@ _OTHER_RHYTHM = re.compile(
 _NORMAL = {"normal ecg", "summary normal ecg", "within normal limits"}
 _SINUS = {"sinus rhythm", "normal sinus rhythm"}
 
+_AF: Label = ("AF", "")
+_NSR: Label = ("NSR", "")
+_NO_REPORT: Label = (None, "no report")
+_HEDGED_OR_DENIED: Label = (None, "atrial fibrillation hedged or denied")
+_TWO_RHYTHMS: Label = (None, "two rhythms")
+_NOT_NORMAL: Label = (None, "sinus rhythm, not a normal ECG")
+_NEITHER: Label = (None, "neither NSR nor AF")
+
 
 def rhythm_from_scp_codes(scp_codes: str) -> Label:
     """PTB-XL's column `scp_codes`: `{'NORM': 100.0, 'SR': 0.0}`, or the codes alone, `SR;NORM`. An unreadable cell is left out with that reason."""
@@ -56,22 +67,20 @@ def rhythm_from_scp_codes(scp_codes: str) -> Label:
 
 def rhythm_from_report(lines: Iterable[str]) -> Label:
     """The report lines of a cart, report_0 ... report_17, empty ones included."""
-    said = [line for line in map(_plain, lines) if line]
+    said = [line for line in map(_said, filter(None, lines)) if line is not None]
     if not said:
-        return None, "no report"
-    for reason, pattern in _UNUSABLE.items():
-        if any(pattern.search(line) for line in said):
+        return _NO_REPORT
+    for reason in _UNUSABLE:
+        if any(reason in line.unusable for line in said):
             return None, reason
-    fibrillation = [line for line in said if "atrial fib" in line or "afib" in line.split()]
+    fibrillation = [line for line in said if line.fibrillation]
     if fibrillation:
-        if any(_HEDGED.search(line) or not line.startswith("atrial fibrillation") for line in fibrillation):
-            return None, "atrial fibrillation hedged or denied"
-        if any(_OTHER_RHYTHM.search(line) for line in said if line not in fibrillation):
-            return None, "two rhythms"
-        return "AF", ""
-    if _SINUS & set(said):
-        return ("NSR", "") if _NORMAL & set(said) else (None, "sinus rhythm, not a normal ECG")
-    return None, "neither NSR nor AF"
+        if any(line.hedged for line in fibrillation):
+            return _HEDGED_OR_DENIED
+        return _TWO_RHYTHMS if any(line.other_rhythm for line in said if not line.fibrillation) else _AF
+    if any(line.sinus for line in said):
+        return _NSR if any(line.normal for line in said) else _NOT_NORMAL
+    return _NEITHER
 
 
 def rhythm_from_word(word: str) -> Label:
@@ -94,6 +103,35 @@ def _statements(scp_codes: str) -> set[str] | None:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last three: keys that are no keys, brackets a thousand deep
         return None
     return set(listed) if isinstance(listed, dict) else None
+
+
+class _Said(NamedTuple):
+    """What one line of a report says, by the rules above."""
+
+    unusable: frozenset[str]
+    fibrillation: bool
+    hedged: bool  # fibrillation, but not plainly
+    other_rhythm: bool
+    sinus: bool
+    normal: bool
+
+
+def _said(line: str) -> _Said | None:
+    """None for a line without a word."""
+    return _remembered(line) if len(line) <= LONGEST_REMEMBERED else _heard(line)
+
+
+def _heard(line: str) -> _Said | None:
+    plain = _plain(line)
+    if not plain:
+        return None
+    unusable = frozenset(reason for reason, pattern in _UNUSABLE.items() if pattern.search(plain))
+    fibrillation = "atrial fib" in plain or "afib" in plain.split()
+    hedged = fibrillation and bool(_HEDGED.search(plain) or not plain.startswith("atrial fibrillation"))
+    return _Said(unusable, fibrillation, hedged, bool(_OTHER_RHYTHM.search(plain)), plain in _SINUS, plain in _NORMAL)
+
+
+_remembered = lru_cache(maxsize=1 << 16)(_heard)  # carts say the same few thousand lines in all of their reports
 
 
 def _plain(line: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from generator.errors import GeneratorError
 from generator.recordings import table
-from generator.recordings.candidate import Candidate, Listing, pseudonym
+from generator.recordings.candidate import Listing, Row, located, pseudonym
 from generator.recordings.labels import rhythm_from_report
-from generator.recordings.paths import inside
 
 COLLECTION = "MIMIC-IV-ECG"
 RECORDS = "record_list.csv"
@@ -25,17 +24,16 @@ def listing(directory: Path, labels: Path) -> Listing:
     for needed in (RECORDS, MEASUREMENTS):
         if not (labels.parent / needed).is_file():
             raise GeneratorError(f"{labels.parent}: no {needed}. MIMIC-IV-ECG needs {RECORDS} and {MEASUREMENTS} beside each other.")
+    return located(rows(labels.parent), COLLECTION, directory, labels.parent / RECORDS)
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """Every record of the two tables of a folder, of which a line at a time is held, and of each study its rhythm. Raises GeneratorError."""
     rhythms = {
         row["study_id"]: rhythm_from_report(row.get(line, "") for line in REPORT)
-        for row in table.rows(labels.parent / MEASUREMENTS, ["study_id", "report_0"], REPORT)
+        for row in table.rows(folder / MEASUREMENTS, ["study_id", "report_0"], REPORT)
     }
-    candidates: list[Candidate] = []
-    left_out: Counter[str] = Counter()
-    for row in table.rows(labels.parent / RECORDS, ["subject_id", "study_id", "path"]):
+    for row in table.rows(folder / RECORDS, ["subject_id", "study_id", "path"]):
         rhythm, reason = rhythms.get(row["study_id"], (None, "no report"))
-        if rhythm is None:
-            left_out[reason] += 1
-            continue
-        path = inside(directory, row["path"], labels.parent / RECORDS)
-        candidates.append(Candidate(path, row["study_id"], COLLECTION, rhythm, pseudonym(COLLECTION, row["subject_id"])))
-    return Listing(COLLECTION, candidates, left_out)
+        patient = "" if rhythm is None else pseudonym(COLLECTION, row["subject_id"])
+        yield Row(row["path"], row["study_id"], rhythm, reason, patient)

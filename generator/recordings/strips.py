@@ -126,7 +126,7 @@ def read_exactly(path: Path, sha256: str) -> Counts:
     if names != list(LEADS) or set(gains) != {GAIN} or digital.shape != (len(LEADS), SAMPLES):
         raise Refused("wrong header", f"{path}: not a strip as blindstrip writes it. Draw the folder again, or list its records in labels.csv.")
     counts = _counts(digital)
-    if strip_hash(counts) != sha256 or not np.array_equal(digital, _digital(counts)):
+    if strip_hash(counts) != sha256 or not np.array_equal(digital, half_counts(counts)):
         raise Refused("changed samples", f"{path}: samples differ from the manifest's sha256. Draw the folder again.")
     return counts
 
@@ -141,7 +141,7 @@ def record_files(name: str, counts: Counts, comments: Sequence[str] = ()) -> dic
 
     comments: lines of the header, none of them empty. GeneratorError for a strip whose leads do not fit 16 bits.
     """
-    digital = _digital(counts)
+    digital = half_counts(counts)
     if np.abs(digital).max() > HALVES * LARGEST:
         raise GeneratorError(f"Strip {name} exceeds {LARGEST * MICROVOLTS_PER_COUNT / 1000:.0f} mV and cannot be written as 16 bit.")
     lines = [f"{name} {len(LEADS)} {RATE} {SAMPLES}"]
@@ -154,8 +154,8 @@ def record_files(name: str, counts: Counts, comments: Sequence[str] = ()) -> dic
     return {f"{name}.dat": digital.T.astype("<i2").tobytes(), f"{name}.hea": header.encode()}
 
 
-def _digital(counts: Counts) -> NDArray[np.int64]:
-    """(12, 1000) half-counts, as written to the file."""
+def half_counts(counts: Counts) -> NDArray[np.int64]:
+    """(12, 1000) half-counts in the order of LEADS, as written to files."""
     return np.rint(twelve_leads(counts) * HALVES).astype(np.int64)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,17 +75,6 @@ def sample(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def utility(given: argparse.Namespace) -> dict[str, Any]:
-    from generator.utility import labelled
-    from generator.utility import utility as utility_of
-
-    sources = (([given.train_real], given.train_folds), ([given.test_real], given.test_folds), (given.synthetic, None))
-    listed = [listed_in(folders, folds) for folders, folds in sources]  # all of them before any is read
-    read = [read_counts(candidates) for candidates in listed]
-    tables = [labelled(counts, [one.rhythm for one in candidates], [one.patient for one in candidates]) for candidates, counts in read]
-    return utility_of(*tables, seed=given.seed)
-
-
 def leak(given: argparse.Namespace) -> dict[str, Any]:
     from generator.leak import leak as canonical
     from generator.leak import leak_as_is
@@ -145,6 +135,15 @@ def listed_in(folders: Sequence[Path], folds: range | None = None) -> list[Candi
         drawn = found.kind == "strips"
         listed += [replace(one, patient=str(one.path)) if drawn else one for one in in_folds(found.candidates, folds, folder)]
     return listed
+
+
+def keep_patients_apart(listed: Mapping[str, list[Candidate]], remedy: str) -> None:
+    """StudyError where two sets share a patient, before hundreds of files are read. listed: by the option that names them."""
+    for (one, of_one), (other, of_other) in combinations(listed.items(), 2):
+        shared = sorted({str(strip.patient) for strip in of_one} & {str(strip.patient) for strip in of_other})
+        if shared:
+            some = ", ".join(name[:12] for name in shared[:3])
+            raise StudyError(f"{len(shared)} patients are in both {one} and {other} ({some} ...). Split them by patient: {remedy}")
 
 
 def in_folds(candidates: list[Candidate], folds: range | None, folder: Path) -> list[Candidate]:

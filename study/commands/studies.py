@@ -133,10 +133,11 @@ def results(given: argparse.Namespace) -> dict[str, Any]:
 
 def export(given: argparse.Namespace) -> dict[str, Any]:
     from study.bundle import bundle
+    from study.strip_export import strips_as
 
     folder = own_folder(given.out)
     with of_study(given) as (db, person, study_id):
-        name, content = bundle(db, person, study_id)
+        name, content = bundle(db, person, study_id) if given.format == "bundle" else strips_as(db, person, study_id, given.format)
     (folder / name).write_bytes(content)
     return {"file": str(folder / name), "bytes": len(content)}
 

@@ -46,8 +46,8 @@ def fails(*arguments: object) -> str:
 
 
 def add(ask: Run, folder: Path, username: str, role: str, site: str = "North") -> dict[str, Any]:
-    """The first, an administrator, has a password; others a link."""
+    """The first, who has to be an administrator, gets a password; others a link."""
     password = folder / "password"
+    secret = [] if password.exists() else ["--password-file", password]
     password.write_text(PASSWORD + "\n")
-    secret = ["--password-file", password] if role == "admin" else []
     return ask("people", "add", username, "--name", username.title(), "--role", role, "--site", site, *secret)

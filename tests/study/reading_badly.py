@@ -14,7 +14,7 @@ from typing import IO, Any
 from generator.recordings import Candidate, Recording
 from study import parsing_child
 
-_read, _say = parsing_child.read, parsing_child._say
+_read, _say = parsing_child.read_recorded, parsing_child._say
 OUT: list[IO[bytes]] = []  # where the child answers
 parsing_child.SECONDS_A_RECORDING = 1.0  # of processor time, and one more
 
@@ -54,7 +54,7 @@ def say(out: IO[bytes], said: dict[str, Any]) -> None:
     _say(out, said)
 
 
-parsing_child.read, parsing_child._say = read, say
+parsing_child.read_recorded, parsing_child._say = read, say
 
 if __name__ == "__main__":
     sys.exit(parsing_child.main())

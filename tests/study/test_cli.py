@@ -95,12 +95,15 @@ def test_a_folder_in_use_is_refused_before_anything_is_drawn(tmp_path: Path, mon
 
 
 def test_utility_takes_rhythms_that_were_drawn_apart(ward: Path, drawn: dict[str, Path]) -> None:
-    found = run("utility", "--train-real", ward, "--train-folds", "1-2", "--test-real", ward, "--test-folds", 3, "--synthetic", *drawn.values())
+    folders = ("--train-real", ward, "--train-folds", "1-2", "--test-real", ward, "--test-folds", 3, "--synthetic", *drawn.values())
+    found = run("utility", *folders, "--quick", "--seeds", 1)
     strips = sum(len(read_manifest(folder / "manifest.json")["strips"]) for folder in drawn.values())
     sizes = found["TRTS"]["logistic regression"]["n"]
     assert sum(sizes["test"].values()) == sizes["test_patients"] == strips  # the same seed and number in both folders are two strips
     assert found["TRTR"]["logistic regression"]["n"]["test"] == {"AF": 4, "NSR": 4}
     assert 0 <= found["TSTR"]["gradient boosting"]["macro_f1"] <= 1
+    assert set(found["experiments"]) == {"TRTR", "TSTR", "TRTS", "TSTS", "TRSTR"}
+    assert (found["published"]["f1"], found["seeds"]) == ({"TSTR": 0.80, "TRTS": 0.91}, 1)
 
 
 def test_the_leak_gate_looks_at_folders(ward: Path, drawn: dict[str, Path]) -> None:

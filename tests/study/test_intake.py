@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from generator.formats.write import FORMS, strip_as
 from generator.recordings import WrittenStrip, find, write_folder
 from generator.simulate import stand_in
 from storage import audit, strips
@@ -131,3 +132,16 @@ def test_ptbxl_comes_in(db: Database, shared: Path, tmp_path: Path) -> None:
     with db.read() as session:
         assert {row[0] for row in strips.recording_counts(session)} == {"PTB-XL"}
     assert len(find(shared / "data" / "ptbxl", tmp_path / "labels.csv").candidates) == 40
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_file_that_says_it_is_synthetic_is_no_recording(db: Database, tmp_path: Path, form: str, apart: bool) -> None:
+    """What was exported as synthetic cannot come back as a patient's; what was exported as recorded can."""
+    for name, synthetic in (("drawn", True), ("recorded", False)):
+        for file, content in strip_as(form, name, stand_in("NSR", int(synthetic)), synthetic=synthetic).items():
+            (tmp_path / file).write_bytes(content)
+    (tmp_path / "labels.csv").write_text("record,rhythm,rate,unit\ndrawn,NSR,100,uV\nrecorded,NSR,100,uV\n")
+    result = import_recordings(db, None, tmp_path, apart=apart)
+    assert (result.imported, list(result.refused)) == (1, ["synthetic"])
+    assert result.refused["synthetic"][0].startswith("drawn")
