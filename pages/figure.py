@@ -76,7 +76,7 @@ def show(number: int | None, exhibit: Exhibit) -> None:
         file = f"figure-{number}-{exhibit.name}"
         with st.container(horizontal=True, key=f"{OFF_PAPER}-{exhibit.name}"):
             for label, content, ending, kind in (
-                ("Table (CSV)", exhibit.csv, "csv", "text/csv"),
+                ("Table (CSV)", exhibit.csv.encode("utf-8-sig"), "csv", "text/csv"),  # so marked, spreadsheets read it as UTF-8
                 ("Picture (SVG)", svg(exhibit.picture), "svg", "image/svg+xml"),
             ):
                 st.download_button(

@@ -77,11 +77,11 @@ def _told(planted: Planted, margin: float, plan: Plan) -> None:
     equivalent, off = round(100 * plan.equivalent), round(100 * plan.off_chance)
     st.text(
         f"{planted.all_readers} readers, {planted.cases} cases, true accuracy {100 * plan.accuracy:.1f} %: of 100 such studies {equivalent} would "
-        f"show equivalence (accuracy surely within {low} to {high}), {off} a difference from chance, {100 - equivalent - off} neither."
+        f"show equivalence (accuracy within {low} to {high}, tested at 5 %), {off} a difference from chance, {100 - equivalent - off} neither."
     )
     needed = planning.cases_needed(planted, margin)
-    st.text(planning.NO_CASES_WILL_DO if needed is None else f"{needed} cases give these readers 80 % power.")
-    site = "one reader: none" if plan.site_half_width is None else f"±{100 * plan.site_half_width:.1f} points"
+    st.text(planning.no_cases(plan, margin) if needed is None else f"{needed} cases give these readers 80 % power.")
+    site = "one reader each: see its own" if plan.site_half_width is None else f"±{100 * plan.site_half_width:.1f} points"
     rows = [
         {"95 % interval of": "accuracy, all readers", "expected": f"±{100 * plan.accuracy_half_width:.1f} points"},
         {"95 % interval of": "accuracy, readers of one hospital", "expected": site},
@@ -97,8 +97,13 @@ def _check(planted: Planted, margin: float) -> None:
     if st.button(f"Check with {STUDIES} simulated studies", icon=":material/casino:", key="planning-check"):
         from study.simulation.simulator import checked_power
 
-        with st.spinner("Simulating studies"):
-            st.session_state[_CHECKED] = planted, margin, checked_power(planted, margin, studies=STUDIES)
+        bar = st.progress(0.0, text="Simulating studies")  # each step lets Streamlit stop this run, when the person has gone on
+
+        def report(done: int, total: int, _doing: str = "") -> None:
+            bar.progress(done / total if total else 0.0, text="Simulating studies")
+
+        st.session_state[_CHECKED] = planted, margin, checked_power(planted, margin, studies=STUDIES, report=report)
+        bar.empty()
     of, within, found = st.session_state.get(_CHECKED, (None, None, []))
     if (of, within) == (planted, margin):
         st.dataframe([_row(one) for one in found], hide_index=True, alt="The equivalence test of simulated studies")

@@ -14,7 +14,7 @@ import streamlit as st
 from pages import figure, progress, words
 from pages.access import database, require
 from study import jobs, studies
-from study.errors import Problems, StudyError
+from study.errors import Problems
 from study.overview import StudySummary
 from study.people import Person
 from study.rejections import Rejected
@@ -72,7 +72,11 @@ def _study(person: Person, study: StudySummary) -> None:
         return
     if study.demo and not person.demo:
         words.demo_notice()
-    shown = _shown(study.id, person.id, _stored_utility(person, study.id))
+    from study.results import names
+
+    shown = _shown(person, study.id, _stored_utility(person, study.id))
+    known = names(database(), person, study.id)  # in each run: they change, and differ from person to person
+    tables = shown.tables | {"readers": [{**row, "name": known.get(row["reader"])} for row in shown.tables["readers"]]}
     told = f"Unblinded {shown.unblinded:%Y-%m-%d}  ·  protocol {shown.protocol_hash}{f'  ·  snapshot {shown.snapshot}' if shown.snapshot else ''}"
     figure.page_style(BANNER if study.demo else "", f"{study.title}  ·  protocol {shown.protocol_hash[:12]}")
     st.html(f"<div class=bs-paper-head><h1>{escape(study.title)}</h1><p>Results of a blind reader study by blindstrip. {escape(told)}</p></div>")
@@ -81,14 +85,14 @@ def _study(person: Person, study: StudySummary) -> None:
     numbers = itertools.count(1)
     figure.show(next(numbers) if shown.accuracy.picture else None, shown.accuracy)
     st.caption(words.plain(f"{more} {_WORDS}"), width=880)
-    _headline(shown.tables)
+    _headline(tables)
     figure.contents([heading for heading, _ in shown.sections])
     for part, (heading, exhibits) in enumerate(shown.sections, start=1):
         st.subheader(heading, anchor=f"part-{part}")
         for exhibit in exhibits:
             figure.show(next(numbers) if exhibit.picture else None, exhibit)
-    _utility(person, study, shown.tables["utility"])
-    _rejected(shown.tables["rejected"])
+    _utility(person, study, tables["utility"])
+    _rejected(tables["rejected"])
     st.subheader("What the figures rest on")
     st.markdown("\n".join(f"- {words.plain(note)}" for note in shown.notes), width=880)
     with st.container(key=f"{figure.OFF_PAPER}-all"):
@@ -96,7 +100,7 @@ def _study(person: Person, study: StudySummary) -> None:
         st.caption(f"{told}. Intervals are 95 % unless the method says otherwise. Where a figure is undefined, its reason stands in the last column.")
         for name, title in _TABLES.items():
             with st.expander(title):
-                st.dataframe(shown.tables[name], hide_index=True, placeholder="", alt=title)
+                st.dataframe(tables[name], hide_index=True, placeholder="", alt=title)
         if may(person, Action.EXPORT):
             _export(person, study)
 
@@ -116,14 +120,14 @@ class Shown:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _shown(study_id: int, person_id: int, utility: dict[str, Any] | None) -> Shown:
-    """Kept while nothing changes. utility: as it is stored, the one thing that is added after unblinding."""
+def _shown(_person: Person, study_id: int, utility: dict[str, Any] | None) -> Shown:
+    """Kept while nothing changes, for everybody: it names nobody. utility: as it is stored, the one thing that is added after unblinding."""
     from study.report import exhibits
     from study.report.facts import Found
     from study.results import TABLES, records
     from study.utility import utility_table
 
-    result = replace(_results(study_id, person_id), utility=utility_table(utility))
+    result = replace(_results(_person, study_id), utility=utility_table(utility))
     found = Found(result)
     return Shown(
         result.unblinded_at,
@@ -138,15 +142,11 @@ def _shown(study_id: int, person_id: int, utility: dict[str, Any] | None) -> Sho
 
 
 @st.cache_data(max_entries=20, show_spinner="Computing intervals ...")
-def _results(study_id: int, person_id: int) -> Results:
+def _results(_person: Person, study_id: int) -> Results:
     """Kept apart, because it takes long: an unblinded study takes no more answers."""
-    from study import people
     from study import results as found
 
-    person = people.person_by_id(database(), person_id)
-    if person is None:
-        raise StudyError("Sign in again.")
-    return found.results(database(), person, study_id)
+    return found.results_of(found.unblinded(database(), _person, study_id))
 
 
 def _stored_utility(person: Person, study_id: int) -> dict[str, Any] | None:
@@ -159,16 +159,17 @@ def _stored_utility(person: Person, study_id: int) -> dict[str, Any] | None:
 
 
 def _headline(tables: dict[str, list[dict[str, Any]]]) -> None:
-    """The figures a reader of the study asks for first."""
+    """The figures a reader of the study asks for first: of several readers their means, of one reader their own."""
     realism = _rows(tables["realism"], group="all", rhythm="all")
     agreement = _rows(tables["agreement"], group="all", item="real or synthetic", arm="all", rhythm="all")
+    of_several = " (readers and cases)" if len(tables["readers"]) > 1 else ""
     with st.container(horizontal=True, gap="small"):
-        for name, label in (("accuracy", "Accuracy"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity")):
-            _metric(label, _rows(realism, figure=f"{name} (clustered)"), percent=True)
+        for name in ("balanced accuracy", "sensitivity", "specificity"):
+            _metric(name.capitalize(), _rows(realism, figure=name + of_several), percent=True)
         _metric("d'", _rows(realism, figure="d'"))
         _metric("Fleiss' kappa", _rows(agreement, figure="Fleiss' kappa"))
         _metric("Krippendorff's alpha", _rows(agreement, figure="Krippendorff's alpha"))
-    st.caption("All readers, with 95 % intervals.")
+    st.caption("All readers, with 95 % intervals: for the three rates as for other readers and other strips, where there are several.")
 
 
 def _metric(label: str, rows: Sequence[dict[str, Any]], *, percent: bool = False) -> None:
@@ -176,8 +177,12 @@ def _metric(label: str, rows: Sequence[dict[str, Any]], *, percent: bool = False
     if row["value"] is None:
         st.metric(label, "undefined", help=words.plain(row["reason"] or ""), border=True, width="content")
         return
-    interval = "" if row["low"] is None else f"{_number(row['low'], percent)} to {_number(row['high'], percent)}"
-    st.metric(label, _number(row["value"], percent, digits=3), delta=interval, delta_color="off", delta_arrow="off", border=True, width="content")
+    known = row["low"] is not None
+    interval = f"{_number(row['low'], percent)} to {_number(row['high'], percent)}" if known else "no interval"
+    why = None if known else words.plain(row["reason"] or "")
+    st.metric(
+        label, _number(row["value"], percent, digits=3), delta=interval, delta_color="off", delta_arrow="off", help=why, border=True, width="content"
+    )
 
 
 def _utility(person: Person, study: StudySummary, table: Sequence[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -13,9 +14,13 @@ FIRST_SYNTHETIC = 4  # answers 4 to 6 of the six-point scale call the strip synt
 
 
 def reader_codes(data: StudyData) -> dict[int, str]:
+    return codes_of((reader.id for reader in data.readers), data.study.seed)
+
+
+def codes_of(readers: Iterable[int], seed: int) -> dict[int, str]:
     """Person id -> R01, R02, ... in an order that the study's seed shuffles, so that a code tells neither name nor seniority."""
-    shuffled = sorted(data.readers, key=lambda reader: hashlib.sha256(f"{data.study.seed}:{reader.id}".encode()).hexdigest())
-    return {reader.id: f"R{number:02d}" for number, reader in enumerate(shuffled, start=1)}
+    shuffled = sorted(readers, key=lambda reader: hashlib.sha256(f"{seed}:{reader}".encode()).hexdigest())
+    return {reader: f"R{number:02d}" for number, reader in enumerate(shuffled, start=1)}
 
 
 def judgement_table(data: StudyData) -> pd.DataFrame:

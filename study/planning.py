@@ -24,7 +24,8 @@ from study.simulation.variances import Components, of_accuracy, of_auc
 POWER = 0.8
 SECONDS = 30.0  # a case, morphology included
 LARGEST_MARGIN = 0.45
-NO_CASES_WILL_DO = "No number of cases up to 1,000 gives these readers 80 % power: ask more readers, or choose a wider margin."
+NO_CASES_WILL_DO = "No number of cases up to 1,000 gives these readers 80 % power: more readers might."
+NOT_EQUIVALENT = "These readers can tell: their true accuracy lies at or beyond the margin, and no number of readers or cases shows equivalence."
 _QUANTILES = 60  # of each chi-square
 _PANELS = 40  # sets of readers over which the width of an agreement is averaged
 _CASE_NODES = 21
@@ -78,6 +79,11 @@ def power(planted: Planted, margin: float, readers: Sequence[int], cases: int) -
     check(margin)
     parts = _with_cases(of_accuracy(planted), planted.cases, cases)
     return [_expected(parts, number, cases, margin)[0] for number in readers]
+
+
+def no_cases(plan: Plan, margin: float) -> str:
+    """Why no number of cases gives a design its power."""
+    return NOT_EQUIVALENT if abs(plan.accuracy - CHANCE) >= margin else NO_CASES_WILL_DO
 
 
 def cases_needed(planted: Planted, margin: float, *, wanted: float = POWER, most: int = 1000) -> int | None:

@@ -19,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 from study.agreement import equivalence, proportions, raters
 from study.agreement.detection import auc, detection
 from study.agreement.estimate import Estimate
-from study.agreement.readers_and_cases import clustered, signal_of_readers
+from study.agreement.readers_and_cases import calls_of_group, clustered, group_average, signal_of_readers
 from study.judgements import FIRST_SYNTHETIC
 from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, RHYTHM_ANSWERS, SCALE
 
@@ -61,6 +61,11 @@ def realism(scored: pd.DataFrame, seed: int) -> pd.DataFrame:
             if not single:
                 subset = part if figure == "accuracy" else part[part["arm"] == ("synthetic" if figure == "sensitivity" else "real")]
                 rows.append(row(keys, f"{figure} (clustered)", clustered(calls_right(subset), seed=seed), "proportion", "readings"))
+        if not single:
+            right, synthetic = calls_right(part), is_synthetic(part)
+            for figure in ("balanced accuracy", "sensitivity", "specificity"):
+                estimate = group_average(calls_of_group(right, synthetic, figure)).estimate
+                rows.append(row(keys, f"{figure} (readers and cases)", estimate, "proportion", "readings"))
         rows.append(row(keys, "balanced accuracy", proportions.balanced_accuracy(truth, call), "proportion", "readings", independent))
         signal = _signal(part) if single else signal_of_readers(matrix(part, part["realism"], 0), is_synthetic(part), FIRST_SYNTHETIC)
         for figure, unit in (("d'", "z units"), ("criterion", "z units"), ("AUC", "proportion")):

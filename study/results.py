@@ -11,12 +11,13 @@ import pandas as pd
 
 from generator.quality_control import copies_checked
 from storage import snapshots
+from storage import studies as stored
 from storage.database import Database
 from storage.export import StudyData
 from storage.studies import RoundRow
-from study import result_comparisons, result_record, result_tables
+from study import overview, result_comparisons, result_record, result_tables
 from study.errors import StudyError
-from study.judgements import judgement_table, reader_codes
+from study.judgements import codes_of, judgement_table, reader_codes
 from study.people import Person
 from study.protocol import Protocol, phases
 from study.rejections import COPIES_NOT_CHECKED, Rejected
@@ -83,8 +84,26 @@ TABLES = (
 
 def results(db: Database, person: Person, study_id: int) -> Results:
     """Everything that the results page shows. Raises NotAllowed, and StudyError before the study is unblinded."""
+    found = results_of(unblinded(db, person, study_id))
+    found.readers["name"] = found.readers["reader"].map(names(db, person, study_id))
+    return found
+
+
+def names(db: Database, person: Person, study_id: int) -> dict[str, str]:
+    """Names of readers by code, as far as this person may know them: coordinators and admins whom `overview.sees` names, others nobody.
+
+    Raises NotAllowed, and StudyError before the study is unblinded.
+    """
     demand(person, Action.SEE_RESULTS)
-    return results_of(unblinded(db, person, study_id), names=may(person, Action.MANAGE_PEOPLE))
+    with db.read() as session:
+        study = study_to_see(session, person, study_id)
+        if study.unblinded_at is None:
+            raise StudyError(f"{study.title!r} is still blind.")
+        if not may(person, Action.MANAGE_PEOPLE):
+            return {}
+        readers = stored.readers(session, study_id)
+        codes = codes_of((reader.id for reader in readers), study.seed)
+        return {codes[reader.id]: reader.name for reader in readers if overview.sees(person, study, reader)}
 
 
 def unblinded(db: Database, person: Person, study_id: int) -> StudyData:
@@ -100,8 +119,8 @@ def unblinded(db: Database, person: Person, study_id: int) -> StudyData:
         return snapshots.study_data(session, study_id)
 
 
-def results_of(data: StudyData, *, names: bool = False) -> Results:
-    """The figures of a study's data; with the readers' names beside their codes where `names`. The study's seed drives every bootstrap."""
+def results_of(data: StudyData) -> Results:
+    """The figures of a study's data, readers by code alone. The study's seed drives every bootstrap."""
     study = data.study
     if study.unblinded_at is None:
         raise StudyError(f"{study.title!r} is still blind.")
@@ -119,7 +138,7 @@ def results_of(data: StudyData, *, names: bool = False) -> Results:
         snapshot=data.snapshot,
         amendments=result_record.amended(data),
         notes=_notes(data, scored, again, controls),
-        readers=_readers(data, scored, again, names=names),
+        readers=_readers(data, scored, again),
         verdicts=result_tables.verdicts(scored, protocol.margin),
         realism=result_tables.realism(scored, study.seed),
         agreement=result_tables.agreement(scored, study.seed),
@@ -153,7 +172,7 @@ def as_json(found: Results) -> dict[str, Any]:
     return plain | {name: records(getattr(found, name)) for name in TABLES}
 
 
-def _readers(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame, *, names: bool) -> pd.DataFrame:
+def _readers(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
     codes = reader_codes(data)
     rows = [
         {
@@ -161,7 +180,7 @@ def _readers(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame, *, name
             "site": reader.site,
             "readings": int((scored["reader"] == codes[reader.id]).sum()),
             "repeats": int((again["reader"] == codes[reader.id]).sum()),
-            "name": reader.name if names else None,
+            "name": None,
         }
         for reader in data.readers
     ]

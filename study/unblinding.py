@@ -102,8 +102,8 @@ def _refuse_one_behind_both(session: Session, study: stored.StudyRow, asker: int
     request = max((entry.id for entry in export.trail(session, f"study {study.id}", ASKED)), default=0)
     if any(entry.id > request for action in GIVEN_BY for entry in export.trail(session, f"person {confirmer}", action)):
         raise StudyError(
-            "Your account was added, or got its role or its way in, after this unblinding was asked for. Somebody else has to confirm it; or withdraw "
-            "the request, and ask again."
+            "Your account was added, or got its role or its way in, after this unblinding was asked for. Somebody else has to confirm it; or "
+            "withdraw the request, and ask again."
         )
 
 

@@ -85,7 +85,7 @@ def plan(given: argparse.Namespace) -> dict[str, Any]:
     needed = planning.cases_needed(planted, given.margin)
     answer["cases_for_80_percent_power"] = needed
     if needed is None:
-        answer["remark"] = planning.NO_CASES_WILL_DO
+        answer["remark"] = planning.no_cases(found, given.margin)
     if given.check is not None:
         from study.simulation.simulator import checked_power
 

@@ -15,7 +15,7 @@ from study.report.parts import Paragraph, Part, Picture, Row, Section, Table
 
 AGREEMENT = ("raw agreement", "Fleiss' kappa", "Krippendorff's alpha", "Gwet's AC1")
 COHEN = "mean Cohen's kappa"
-RATES = ("accuracy", "sensitivity", "specificity")
+RATES = ("balanced accuracy", "sensitivity", "specificity")
 REALISM, SCALE = "real or synthetic", "six-point scale"
 BELOW = (
     "Accuracy below chance is discrimination too, not realism; an accuracy that is not significantly different from 50 % is not thereby equivalent."
@@ -59,8 +59,12 @@ def main_table(facts: Facts) -> Table:
         accuracy = facts.one("realism", group=group, name=name, figure="accuracy")
         stacked = [figure.replace(" (", "\n(") for figure in figures]
         rows.append(Row((called, str(accuracy["n"]) if accuracy else "–", *stacked), group != "reader"))
-    head = ("Readers", "Readings", "Accuracy", "Sensitivity", "Specificity", "AUC", "d'", "Criterion")
-    notes = (*cells.notes, "Sensitivity: synthetic strips called synthetic; specificity: real strips called real. 95 % intervals.", BELOW)
+    head = ("Readers", "Readings", "Balanced accuracy", "Sensitivity", "Specificity", "AUC", "d'", "Criterion")
+    notes = (
+        *cells.notes,
+        "Sensitivity: synthetic strips called synthetic; specificity: real strips called real; balanced accuracy: their mean. 95 % intervals.",
+        BELOW,
+    )
     return Table("Real or synthetic: the main table", head, tuple(rows), (22, 8, 13, 13, 13, 12, 14, 12), notes)
 
 

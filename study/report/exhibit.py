@@ -37,7 +37,7 @@ class Exhibit:
         written = io.StringIO()
         writer = csv.DictWriter(written, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in self.rows)
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in self.rows)
         return written.getvalue()
 
 
@@ -83,15 +83,23 @@ def made(
     known = any(row["value"] is not None for row in rows)
     caption, drawn = caption + _n(entries), entries
     if len(entries) > MOST_ROWS:
-        drawn = [entry for entry in entries if entry.level != "reader"]
+        drawn = [entry for entry in entries if entry.level not in ("reader", "part")]
         caption += " Single readers, too many to draw, are in the table."
     reasons = "; ".join(dict.fromkeys(str(row["reason"]) for row in (rows or more) if row["reason"])) or NOT_THERE
     first, *_others = keys.values()
     order = list(dict.fromkeys(row.get(first) for row in (*rows, *more)))
     listed = sorted((*rows, *more), key=lambda row: order.index(row.get(first)))
-    picture = intervals_picture(caption, axes, drawn) if known else None
-    told = "" if known else instead or f"No figure: {reasons}."
+    drawable = any(marks for entry in drawn for marks in entry.marks)
+    picture = intervals_picture(caption, axes, drawn) if known and drawable else None
+    told = instead or f"No figure: {reasons}."
+    if known:
+        told = "" if drawable else f"No figure: {len(rows)} intervals are too many to draw. They are in the tables and in the export."
     return Exhibit(name, title, picture, told, table_of(title, keys, listed), tuple(listed))
+
+
+def _cell(value: object) -> object:
+    """Words that a spreadsheet would take for a formula are quoted."""
+    return "" if value is None else f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value
 
 
 def table_of(title: str, keys: dict[str, str], rows: Sequence[Figure]) -> Table:

@@ -47,15 +47,16 @@ def verdict(found: Lookup) -> tuple[str, str]:
 
 
 def accuracy(found: Lookup) -> Exhibit:
-    """Each group's accuracy with the interval that its verdict rests on, against the protocol's margin."""
+    """Each group's balanced accuracy with the interval that its verdict rests on, against the protocol's margin."""
     margin = found.found.protocol.margin
     entries = []
     for group, name, called in found.groups():
         row = found.one("verdicts", group=group, name=name) or nothing(group, name, "accuracy for equivalence", "no verdict was computed")
         entries.append(Entry(called, ((Mark(row),),), group, row.get("outcome") or "no verdict"))
     caption = (
-        f"Accuracy with the 90 % interval that the verdict rests on. {SQUARES} Green: the margin. An interval wholly within it shows equivalence to "
-        f"chance; one that merely crosses 50 % shows nothing."
+        f"Accuracy (of several readers the mean of sensitivity and specificity) with the 90 % interval that the verdict rests on. {SQUARES} Green: "
+        f"the margin. An interval wholly within it shows equivalence to chance; one that merely crosses 50 % shows nothing. To be called better or "
+        f"worse than chance, the 95 % interval must lie clear of 50 % too."
     )
     axis = Axis("accuracy, %", reference=CHANCE, band=(0.5 - margin, 0.5 + margin, f"margin: 50 % ± {100 * margin:g}"))
     return made("accuracy", "Accuracy against the margin of equivalence", caption, [axis], entries, {"Readers": "name", "Verdict": "outcome"})
@@ -110,10 +111,13 @@ def arms(found: Lookup) -> Exhibit:
 
 def by_rhythm(found: Lookup) -> Exhibit:
     names = {"NSR": "sinus rhythm", "AF": "atrial fibrillation"}
-    entries = by_group(found, lambda group, name: [[found.rate(group, name, "accuracy", rhythm=label)] for label in names])
-    caption = f"Accuracy on strips of each rhythm, with 95 % intervals: which rhythm gives synthetic strips away. {SQUARES}"
+    entries = by_group(found, lambda group, name: [[found.rate(group, name, "balanced accuracy", rhythm=label)] for label in names])
+    caption = (
+        "Balanced accuracy (the mean of sensitivity and specificity) on strips of each rhythm, with 95 % intervals. Whether one rhythm is told more "
+        f"easily than the other these intervals do not test. {SQUARES}"
+    )
     axes = [Axis(f"{called}, % right", reference=CHANCE) for called in names.values()]
-    return made("rhythms", "Accuracy by rhythm", caption, axes, entries, {"Readers": "name", "Rhythm": "rhythm"})
+    return made("rhythms", "Balanced accuracy by rhythm", caption, axes, entries, {"Readers": "name", "Rhythm": "rhythm"})
 
 
 def scale(found: Lookup) -> Exhibit:
@@ -131,7 +135,7 @@ def hospitals(found: Lookup) -> Exhibit:
     rows = [row for row in found.rows("sites") if row["figure"].startswith("difference of ")]
     for pair in dict.fromkeys(row["name"] for row in rows):
         of_pair = [row for row in rows if row["name"] == pair]
-        entries += [Entry(pair), *(Entry(row["figure"].removeprefix("difference of "), marked([[row]]), "reader") for row in of_pair)]
+        entries += [Entry(pair), *(Entry(row["figure"].removeprefix("difference of "), marked([[row]]), "part") for row in of_pair)]
     caption = (
         "How much higher a figure is at the first hospital of a pair than at the second, with 95 % intervals, readers nested in hospitals, readers "
         "and strips random. An interval that holds 0 does not show that hospitals are alike."
@@ -151,21 +155,21 @@ def agreement(found: Lookup) -> Exhibit:
 
     entries = by_group(found, of, ARMS, readers=False)
     caption = (
-        f"Gwet's AC1 of readers on real or synthetic, with 95 % intervals: 1 is full agreement, 0 what chance gives. {ARMS_TOLD} Strips that nobody "
-        f"can tell apart are agreed on alike."
+        f"Gwet's AC1 of readers on real or synthetic, with 95 % intervals: 1 is full agreement, 0 that of readers who toss a coin. Readers who lean "
+        f"to one answer agree more often without telling anything. {ARMS_TOLD} Strips that nobody can tell apart are agreed on alike."
     )
     apart = [mark.figure for entry in entries for mark in entry.marks[1]]
-    axes = [Axis("AC1", -1, 1, "number", (0.0, "chance")), Axis("difference of AC1", *around(0, apart), "difference", ALIKE)]
+    axes = [Axis("AC1", -1, 1, "number", (0.0, "tossed coins")), Axis("difference of AC1", *around(0, apart), "difference", ALIKE)]
     return made("agreement", "Agreement between readers, by hospital and arm", caption, axes, entries, {"Readers": "name", "Strips": "arm"})
 
 
 def repeats(found: Lookup) -> Exhibit:
     entries = by_group(found, lambda group, name: [[found.one("repeats", group=group, name=name, item=REALISM, figure="raw agreement")]])
     caption = (
-        "Share of the strips shown twice that got the same answer, real or synthetic, both times, with 95 % intervals. Who guesses repeats an answer "
-        f"half of the time. {SQUARES}"
+        "Share of the strips shown twice that got the same answer, real or synthetic, both times, with 95 % intervals. Who tosses a coin repeats an "
+        f"answer half of the time; who leans to one answer repeats it more often without seeing anything. {SQUARES}{_pooled(found)}"
     )
-    axes = [Axis("answered alike, %", reference=CHANCE)]
+    axes = [Axis("answered alike, %")]
     return made("repeats", "Agreement of readers with their own repeats", caption, axes, entries, {"Readers": "name"})
 
 
@@ -230,6 +234,10 @@ def _by_arm(
     return made(name, title, caption, _arm_axes(entries, called), entries, keys, more)
 
 
+def _pooled(found: Lookup) -> str:
+    return f" {POOLED}" if len(found.found.readers) > 1 else ""
+
+
 def _arm_axes(entries: Sequence[Entry], called: str) -> list[Axis]:
     """Shares from 0, on a shorter axis where all are small."""
     own, apart = ([mark.figure for entry in entries for mark in entry.marks[number]] for number in (0, 1))
@@ -250,8 +258,8 @@ def learning(found: Lookup) -> Exhibit:
         if group == "reader":
             more += [row for row in (*own, *apart) if row]
             continue
-        both = [Entry(f"Round {numbers[0]}", marked([own[:1], []]), "reader")] if numbers else []
-        both += [Entry(f"Round {number}", marked([[row], [less]]), "reader") for number, row, less in zip(numbers[1:], own[1:], apart, strict=True)]
+        both = [Entry(f"Round {numbers[0]}", marked([own[:1], []]), "part")] if numbers else []
+        both += [Entry(f"Round {number}", marked([[row], [less]]), "part") for number, row, less in zip(numbers[1:], own[1:], apart, strict=True)]
         entries += [Entry(called), *both]
     title, keys = "Accuracy round by round", {"Readers": "name", "Round": "round"}
     if len(numbers) < 2:
@@ -259,8 +267,9 @@ def learning(found: Lookup) -> Exhibit:
         rows = [mark.figure for entry in entries for marks in entry.marks for mark in marks] + more
         return Exhibit("learning", title, None, told, table_of(title, keys, rows), tuple(rows))
     caption = (
-        "Left: accuracy in each round, all readings, with 95 % intervals. Right: how much higher it was than in the first round. Each round has "
-        f"other strips: what changes may be the strips, not the readers. {POOLED}"
+        "Left: share of all readings of a round that were right, with 95 % intervals; 50 % is guessing where both arms have as many strips. Right: "
+        f"how much higher it was than in the first round. Each round has other strips: what changes may be the strips, not the readers."
+        f"{_pooled(found)}"
     )
     differences = [mark.figure for entry in entries for marks in entry.marks[1:] for mark in marks]
     axes = [Axis("accuracy, %", reference=CHANCE), Axis(_POINTS, *around(0, differences), "points", (0.0, "as at first"))]
@@ -279,8 +288,9 @@ def times(found: Lookup) -> Exhibit:
     known = any(row["value"] is not None for row in away)
     caption = (
         "Median seconds from showing a strip to storing its answer, interruptions included, with 95 % intervals. Blue dots: real strips; orange "
-        "squares: synthetic ones. Longer looks at one arm say that it is harder to judge. Without the time away from the page: "
+        "squares: synthetic ones. Without the time away from the page: "
         + ("in the table." if known else f"unknown, because {away[0]['reason'] if away else NOT_THERE}.")
+        + _pooled(found)
     )
     axes = [Axis("seconds", 0, from_zero([mark.figure for entry in entries for marks in entry.marks for mark in marks]), "seconds")]
     return made(
@@ -297,7 +307,7 @@ def controls(found: Lookup) -> Exhibit:
     entries = by_group(found, of, tuple(kinds.values()))
     caption = (
         "Share of controls called right, with 95 % intervals: obviously recorded strips (blue dots) and obviously mechanical ones (orange squares). "
-        "They are in no other figure. Who misses one did not look closely or did not understand the scale."
+        f"They are in no other figure. Who misses one did not look closely or did not understand the scale.{_pooled(found)}"
     )
     keys = {"Readers": "name", "Control": "kind"}
     return made("controls", "Obvious strips called right", caption, [Axis("called right, %")], entries, keys, instead=NO_CONTROLS)
@@ -308,7 +318,7 @@ def utility(found: Lookup) -> Exhibit:
     rows = [row for row in found.rows("utility") if row["figure"] == "macro F1"]
     for experiment, meaning in dict.fromkeys((row["experiment"], row["meaning"]) for row in rows):
         of_it = [row for row in rows if row["experiment"] == experiment]
-        entries += [Entry(f"{experiment}: {meaning}"), *(Entry(row["classifier"] or "no classifier", marked([[row]]), "reader") for row in of_it)]
+        entries += [Entry(f"{experiment}: {meaning}"), *(Entry(row["classifier"] or "no classifier", marked([[row]]), "part") for row in of_it)]
     published = " and ".join(f"{value:.2f} ({name})" for name, value in PUBLISHED.items())
     caption = (
         "Macro F1 (the mean of both rhythms' F1) of classifiers of sinus rhythm and atrial fibrillation, with 95 % intervals by bootstrap over test "

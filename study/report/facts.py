@@ -62,10 +62,10 @@ class Lookup:
         return next(iter(self.rows(table, **wanted)), None)
 
     def rate(self, group: str, name: str, figure: str, **wanted: str) -> Figure | None:
-        """Of several readers the figure that knows that they saw the same strips, where there is one; of a single reader the plain one."""
+        """Of several readers their mean, with the interval for other readers and cases; of a single reader the plain figure."""
         several = (group == "all" and len(self.found.readers) > 1) or (group == "site" and len(self.sites[name]) > 1)
-        clustered = self.one("realism", group=group, name=name, figure=f"{figure} (clustered)", **wanted) if several else None
-        return clustered or self.one("realism", group=group, name=name, figure=figure, **wanted)
+        of_several = self.one("realism", group=group, name=name, figure=f"{figure} (readers and cases)", **wanted) if several else None
+        return of_several or self.one("realism", group=group, name=name, figure=figure, **wanted)
 
     @cached_property
     def _tables(self) -> dict[str, tuple[frozenset[str], dict[Any, list[Figure]]]]:

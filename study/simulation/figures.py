@@ -143,6 +143,8 @@ class Figure:
         if self.table is None:
             yield from self.quick(study)
             return
+        if self.table == "repeats" and not len(study.again):  # nothing was planted
+            return
         for row in records(getattr(found, self.table), **self.where):
             yield self._compared(study, row["name"], row["value"], row["low"], row["high"])
 

@@ -193,7 +193,7 @@ def unblind(server: Server, chrome: Browser, admin: Page) -> None:
 def results_shown(admin: Page) -> dict[str, float]:
     """The accuracy of all readers and Fleiss' kappa as the results page shows them."""
     screen(admin, "Results")
-    expect(admin.locator("[data-testid=stMetric]").filter(has_text="Accuracy")).to_be_visible(timeout=60_000)
+    expect(admin.locator("[data-testid=stMetric]").filter(has_text="Balanced accuracy")).to_be_visible(timeout=60_000)
     settled(admin)
     shown = {}
     for metric in admin.locator("[data-testid=stMetric]").all():
@@ -201,7 +201,7 @@ def results_shown(admin: Page) -> dict[str, float]:
         number = re.search(r"-?\d+(\.\d+)?", value)
         if number:
             shown[label.split()[0].removesuffix("'")] = float(number[0]) / (100 if "%" in value else 1)
-    return {"accuracy": shown["Accuracy"], "Fleiss": shown["Fleiss"]}
+    return {"accuracy": shown["Balanced accuracy"], "Fleiss": shown["Fleiss"]}
 
 
 def export(admin: Page) -> pd.DataFrame:

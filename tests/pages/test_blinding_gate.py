@@ -40,7 +40,9 @@ def test_a_warning_is_shown_with_its_remedy_and_pictured_after_unblinding(visit:
     assert not pictures(test)
     assert "shown once the study is unblinded" in shown(test)
     with db.write() as session:
-        session.execute(update(Study).where(Study.id == visit.world.study_id).values(unblinded_by=visit.world.people["researcher"].id, unblinded_at=now()))
+        session.execute(
+            update(Study).where(Study.id == visit.world.study_id).values(unblinded_by=visit.world.people["researcher"].id, unblinded_at=now())
+        )
     [picture] = pictures(visit.as_("coordinator", "studies", study=visit.world.study_id))
     assert "Distribution of noise floor. real: 25% from 0 to 1, 75% from 1 to 2; synthetic: 75% from 0 to 1" in picture
 

@@ -28,7 +28,7 @@ def computed(visit: Visit, planted: Planted) -> Results:
     """The figures before the screen is drawn, whose own time is limited."""
     results._results.clear()
     results._shown.clear()
-    return results._results(planted.study_id, visit.world.people["coordinator"].id)
+    return results._results(visit.world.people["coordinator"], planted.study_id)
 
 
 def _screen(visit: Visit, db: Database, drawn: dict[str, Any] | None) -> Any:
@@ -71,7 +71,7 @@ def test_where_nothing_is_known_nothing_is_said(visit: Visit, db: Database, draw
 
 def test_every_figure_has_number_caption_table_and_files(visit: Visit, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Walks all figures of the screen: one without its table or a file fails here, and so does a file that says other than its table."""
-    files: dict[str, str] = {}
+    files: dict[str, Any] = {}
     monkeypatch.setattr(st, "download_button", lambda _label, content, name, *_more, **_how: files.__setitem__(name, content))
     planted = read_study(db, demo=True, cases=8, repeats=2, title=HOSTILE)
     found = Found(computed(visit, planted))
@@ -92,7 +92,7 @@ def test_every_figure_has_number_caption_table_and_files(visit: Visit, db: Datab
         assert f"The table behind figure {number}" in blocks[at + 1]
         table, svg = (files.pop(f"figure-{number}-{exhibit.name}.{ending}") for ending in ("csv", "svg"))
         assert svg.startswith("<svg xmlns=")
-        assert_same(list(csv.DictReader(io.StringIO(table))), blocks[at + 1])
+        assert_same(list(csv.DictReader(io.StringIO(table.decode("utf-8-sig")))), blocks[at + 1])
     assert number > 10
     assert files == {}
     assert not re.search(r"\b(nan|None|<NA>)\b", shown(test))

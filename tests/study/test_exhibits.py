@@ -17,8 +17,8 @@ from storage import snapshots
 from storage.database import Database
 from storage.export import StudyData
 from study.report import exhibits
-from study.report.chart import Axis, Entry, Mark, around, from_zero, intervals_picture
-from study.report.exhibit import Exhibit
+from study.report.chart import MOST_ROWS, Axis, Entry, Mark, around, from_zero, intervals_picture
+from study.report.exhibit import Exhibit, made, table_of
 from study.report.facts import Found
 from study.report.parts import Dot, Line, Picture, Word
 from study.report.svg import svg
@@ -216,3 +216,22 @@ def test_an_axis_from_zero_holds_all_figures_and_is_no_more_than_needed(values: 
     assert end <= 2.5 * max(values) * (1 + 1e-9)
     step = end / 4 / 10 ** math.floor(math.log10(end / 4) + 1e-9)
     assert min(abs(step - wanted) for wanted in (1, 2, 2.5, 5)) < 1e-6
+
+
+def test_a_picture_is_never_without_a_mark() -> None:
+    """Six hospitals make fifteen pairs: where their intervals are too many to draw, words say so and the table has them."""
+    row = {"group": "pair", "name": "A - B", "figure": "difference of AUC", "value": 0.1, "low": 0.0, "high": 0.2, "n": 9, "unit": "proportion"}
+    row |= {"counted": "readers", "method": "m", "reason": None}
+    entries = [Entry(f"pair {number}", ((Mark(row),),), "part") for number in range(MOST_ROWS + 1)]
+    drawn = made("hospitals", "Differences", "How much.", [Axis("points")], entries, {"Hospitals": "name"})
+    assert (drawn.picture, drawn.instead) == (
+        None,
+        f"No figure: {MOST_ROWS + 1} intervals are too many to draw. They are in the tables and in the export.",
+    )
+    assert len(drawn.table.rows) == MOST_ROWS + 1
+
+
+def test_a_hospital_s_name_is_no_formula_of_a_spreadsheet() -> None:
+    row = {"name": '=HYPERLINK("http://x")', "value": -0.5, "low": None, "method": "+1"}
+    [read] = csv.DictReader(io.StringIO(Exhibit("x", "X", None, "", table_of("X", {"Readers": "name"}, []), (row,)).csv))
+    assert read == {"name": '\'=HYPERLINK("http://x")', "value": "-0.5", "low": "", "method": "'+1"}

@@ -117,3 +117,10 @@ def test_a_margin_that_makes_no_plan_is_refused(margin: float) -> None:
 def test_seconds_out_of_range_are_refused() -> None:
     with pytest.raises(StudyError, match="seconds"):
         planning.plan(Planted(), MARGIN, seconds=0)
+
+
+@pytest.mark.parametrize(("auc", "words"), [(0.5, "more readers might"), (0.65, "no number of readers or cases")])
+def test_why_no_number_of_cases_will_do(auc: float, words: str) -> None:
+    """Readers whose true accuracy lies beyond the margin are not equivalent, however many they are."""
+    planted = Planted(sites=1, readers=3, auc=auc, skill_sd=0.5)
+    assert words in planning.no_cases(planning.plan(planted, MARGIN), MARGIN)

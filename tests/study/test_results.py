@@ -26,7 +26,7 @@ from study.errors import NotAllowed, StudyError
 from study.people import Person
 from study.protocol import CUES, MORPHOLOGY_ITEMS, Protocol
 from study.result_tables import ACROSS, WITHIN
-from study.results import TABLES, Results, as_json, records, results
+from study.results import TABLES, Results, as_json, names, records, results
 from study.roles import Role
 from study.rounds import open_round
 from study.studies import create_study
@@ -167,9 +167,13 @@ def test_blind_studies_and_readers_see_nothing(db: Database) -> None:
 
 
 def test_names_are_for_those_who_manage_people(house: Database, planted: Planted, found: Results) -> None:
-    assert set(found.readers["name"]) == {f"Reader Number{i}" for i in range(4)}
-    researcher = replace(planted.coordinator, role=Role.RESEARCHER)
-    assert set(results(house, researcher, planted.study_id).readers["name"]) == {None}
+    everybody = {f"Reader Number{i}" for i in range(4)}
+    assert set(found.readers["name"]) == everybody
+    assert set(names(house, planted.coordinator, planted.study_id).values()) == everybody
+    assert names(house, replace(planted.coordinator, role=Role.RESEARCHER), planted.study_id) == {}
+    elsewhere = replace(planted.coordinator, id=999, site="Mannheim")  # who does not lead the study sees their own hospital's readers
+    there = found.readers.loc[found.readers["site"] == "Mannheim", "name"]
+    assert set(names(house, elsewhere, planted.study_id).values()) == set(there) < everybody
 
 
 def test_one_reader_has_no_agreement_and_no_spread(db: Database) -> None:

@@ -47,10 +47,11 @@ WHO_MAY: dict[str, set[Role]] = {
     # follow, unblind, see results
     **dict.fromkeys(("studies.studies", "studies.study", "order_diagnostics.order_diagnostics", "commitment.published"), ALL_BUT_READERS),
     **dict.fromkeys(("unblinding.ask", "unblinding.withdraw", "unblinding.confirm"), ALL_BUT_READERS),
-    **dict.fromkeys(("results.results", "results.unblinded", "utility.stored_utility", "jobs.ask utility"), ALL_BUT_READERS),
-    **dict.fromkeys(("bundle.bundle", "report.document.document"), ALL_BUT_READERS),
+    **dict.fromkeys(("results.results", "results.unblinded", "results.names", "utility.stored_utility", "jobs.ask utility"), ALL_BUT_READERS),
+    **dict.fromkeys(("bundle.bundle", "strip_export.strips_as", "report.document.document"), ALL_BUT_READERS),
     # recordings and synthetic strips
-    **dict.fromkeys(("intake.import_recordings", "jobs.ask import", "jobs.ask draw", "checkpoints.known", "speed.estimate"), MATERIAL),
+    **dict.fromkeys(("intake.import_recordings", "jobs.ask import", "jobs.ask fetch", "jobs.ask draw"), MATERIAL),
+    **dict.fromkeys(("checkpoints.known", "speed.estimate"), MATERIAL),
     **dict.fromkeys((f"quality.{name}" for name in ("choices", "check", "latest", "strip_counts")), MATERIAL),
     **dict.fromkeys(("strips.gallery", "strips.collections", "strips.recordings", "jobs.ask quality"), MATERIAL),
     **dict.fromkeys(("rejections.of_job", "rejections.of_gallery"), MATERIAL),

@@ -129,3 +129,9 @@ def test_what_makes_no_study_is_refused_in_a_sentence(arguments: tuple[object, .
 def test_a_database_in_use_is_left_alone(answered: tuple[dict[str, Any], Path, str]) -> None:
     _told, _file, url = answered
     assert "empty" in fails("simulate", *SMALL, "--seed", 4, "--db", url)
+
+
+def test_without_repeats_nothing_is_said_of_them() -> None:
+    told = run("simulate", "--sites", 1, "--readers", 2, "--cases", 12)
+    assert not [one for one in told["compared"] if "oneself" in one["figure"]]
+    assert all(one["planted"] is not None for one in told["compared"])
