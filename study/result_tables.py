@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
-from statsmodels.stats.multitest import multipletests
 
 from study.agreement import equivalence, proportions, raters
 from study.agreement.detection import auc, detection
@@ -187,7 +186,7 @@ def morphology(scored: pd.DataFrame) -> pd.DataFrame:
             if synthetic.any() and not synthetic.all():
                 counted = np.array([[int((plausible[of] == yes).sum()) for yes in (True, False)] for of in (synthetic, ~synthetic)])
                 tested.append((keys, float(fisher_exact(counted).pvalue), len(judged)))
-        adjusted = multipletests([p for _, p, _ in tested], method="holm")[1] if tested else []
+        adjusted = proportions.holm([p for _, p, _ in tested])
         for (keys, _, n), p in zip(tested, adjusted, strict=True):
             estimate = Estimate(float(p), None, None, n, "a probability has no interval", f"Fisher's exact test, Holm over {len(tested)} items")
             rows.append(row({**keys, "arm": "synthetic - real"}, "p of plausible alike", estimate, "probability", "readings", pooled))

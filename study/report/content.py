@@ -64,7 +64,8 @@ def _formulas(facts: Facts) -> Table:
                 alike.setdefault("; or: ".join(of_figure), []).append(figure)
             rows += [Row((name, ", ".join(figures), method)) for method, figures in alike.items() if method]
     notes = (
-        "Proportions of all readers or of a hospital pool their readings as if they were independent, but where a figure says clustered, mean, or readers and cases.",
+        "Proportions of all readers or of a hospital pool their readings as if they were independent, but where a figure says clustered, mean, or "
+        "readers and cases.",
     )
     return Table("Formulas and intervals, as in the tables of the bundle", ("Table", "Figures", "Method"), tuple(rows), (12, 24, 72), notes)
 

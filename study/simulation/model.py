@@ -65,7 +65,10 @@ class Planted:
                 f"repeats: {self.repeats} of {self.cases} cases cannot be shown again. Choose fewer: at most {MOST_CASES} showings in all."
             )
         if self.case_share + self.own_share > 0.95:
-            raise StudyError("case_share, own_share: together they leave less than 5 % of the variance to chance. Choose smaller shares.")
+            raise StudyError(
+                "case_share, own_share (what strips are to all readers, and to one): together they leave less than 5 % of the variance to chance. "
+                "Choose smaller shares."
+            )
 
     @property
     def all_readers(self) -> int:

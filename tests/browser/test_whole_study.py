@@ -201,7 +201,7 @@ def results_shown(admin: Page) -> dict[str, float]:
         number = re.search(r"-?\d+(\.\d+)?", value)
         if number:
             shown[label.split()[0].removesuffix("'")] = float(number[0]) / (100 if "%" in value else 1)
-    return {"accuracy": shown["Balanced accuracy"], "Fleiss": shown["Fleiss"]}
+    return {"accuracy": shown["Balanced"], "Fleiss": shown["Fleiss"]}
 
 
 def export(admin: Page) -> pd.DataFrame:

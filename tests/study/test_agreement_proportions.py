@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from study.agreement import proportions
 from study.agreement.proportions import balanced_accuracy, balanced_accuracy_of_counts, calibration, proportion
@@ -58,3 +59,10 @@ def test_calibration_of_the_scale() -> None:
         calibration(truth, steps + 1, 6)
     with pytest.raises(ValueError, match="not two lists"):
         calibration(truth, steps[:3], 6)
+
+
+@settings(max_examples=15)  # statsmodels' is slow
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_is_statsmodels_holm(p_values: list[float]) -> None:
+    wanted = multipletests(p_values, method="holm")[1] if p_values else []
+    assert proportions.holm(p_values) == pytest.approx(np.asarray(wanted))
