@@ -272,6 +272,10 @@ def test_a_break_covers_the_strip_and_is_no_reading_time(desk: Page, hospital: W
 
 
 def test_the_case_before_is_corrected_and_a_half_filled_form_waits(desk: Page, hospital: World, at: int) -> None:
+    press(desk, "3ny")
+    submitted(desk, hospital, at)
+    at += 1
+    on_desk(desk, f"1-{at}")
     press(desk, "3o")  # half an answer to this case
     desk.keyboard.press("Backspace")
     on_desk(desk, f"1-{at - 1}-again")
