@@ -64,6 +64,7 @@ def test_an_inch_is_an_inch_both_ways(page: Page, ratio: int, frame: int | None)
         page.get_by_role("button", name="The frame is as wide as the card").click()
         pixels = frame / CARD_MM * ratio
         expect(page.get_by_role("button", name="Bring to true scale")).to_be_hidden()  # it is painted anew
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     ink = trace(page)
     row, first = DEFAULT.baselines[3], DEFAULT.first
     foot = level(ink, first + 3.6 * 25, row, pixels)
