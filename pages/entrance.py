@@ -8,8 +8,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from pages import access, forms, front_door, single_sign_on
-from study import invitations, jobs, people, sign_in
+from pages import access, faults, forms, front_door, single_sign_on
+from study import fetch, invitations, jobs, notices, people, sign_in
 from study.errors import Problems, SignInRefused
 from study.people import Person
 
@@ -27,15 +27,20 @@ async def to_the_door() -> Response:
 async def welcome(request: Request) -> Response:
     """GET: the choice of an empty database. POST: ask for the demo."""
     db = access.database()
-    if not await asyncio.to_thread(people.first_run, db):
+    first = await asyncio.to_thread(people.first_run, db)
+    fetched = await asyncio.to_thread(fetch.for_the_demo, db)
+    if not first and (request.method == "GET" or not fetched):
         return RedirectResponse("/sign-in", 303)
     if request.method == "GET":
-        return forms.page(request, front_door.welcome)
-    await forms.form(request)
+        return forms.page(request, front_door.welcome, fetched=fetched)
+    collection = (await forms.form(request)).get("collection")
     try:
-        job_id = await asyncio.to_thread(jobs.ask, db, None, "demo", {})
+        job_id = await asyncio.to_thread(jobs.ask, db, None, "demo", {"collection": collection})
     except Problems as error:
-        return forms.page(request, front_door.welcome, alert=str(error), status=409)
+        alert = faults.told(error)
+        if not first:
+            return await _sign_in_page(request, alert, status=409)
+        return forms.page(request, front_door.welcome, alert=alert, fetched=fetched, status=409)
     return RedirectResponse(f"/welcome/demo?job={job_id}", 303)
 
 
@@ -67,7 +72,7 @@ async def set_up(request: Request) -> Response:
     try:
         token = await asyncio.to_thread(sign_in.set_up, db, given["username"], given["name"], form.get("password", ""), given["site"])
     except Problems as error:
-        return forms.page(request, front_door.set_up, alert=str(error), status=400, **given)
+        return forms.page(request, front_door.set_up, alert=faults.told(error), status=400, **given)
     return _signed_in(request, token)
 
 
@@ -114,7 +119,7 @@ async def join(request: Request) -> Response:
     try:
         return _signed_in(request, await asyncio.to_thread(invitations.accept, db, link, password))
     except Problems as error:
-        return await _join_page(request, link, str(error), 400)
+        return await _join_page(request, link, faults.told(error), 400)
 
 
 async def demo_sign_in(request: Request) -> Response:
@@ -146,6 +151,8 @@ async def _sign_in_page(request: Request, alert: str = "", username: str = "", s
     db = access.database()
     shown = [(person.username, person.name, person.role.value, person.site) for person in await asyncio.to_thread(people.demo_people, db)]
     offered = {"demo": shown, "may_set_up": await asyncio.to_thread(people.can_set_up, db), "hospitals": single_sign_on.hospitals()}
+    if shown:
+        offered |= {"notice": await asyncio.to_thread(notices.of_the_demo, db), "fetched": await asyncio.to_thread(fetch.for_the_demo, db)}
     return forms.page(request, front_door.sign_in, alert=alert, username=username, status=status, **offered)
 
 

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from study import passwords
 
-DEMO_NOTICE = "Demo: the real arm is simulated"
 CONTENT_SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 _STYLE = """
@@ -34,7 +33,7 @@ button, .button { display: block; width: 100%; padding: .6rem 1rem; font: inheri
   color: #fff; background: var(--blue); border: 1px solid var(--blue); border-radius: .4rem; }
 button:hover, .button:hover { background: #083d7c; }
 .second { color: var(--blue); background: #fff; } .second:hover { color: #fff; }
-form > button { margin-top: 1.5rem; } .card form > button { margin-top: 0; }
+form > button { margin-top: 1.5rem; } .card form > button { margin-top: 0; } .card form > button + button { margin-top: .6rem; }
 :focus-visible { outline: 3px solid #f0a500; outline-offset: 2px; }
 [role=alert] { border-left: 4px solid #b3261e; background: #fdf1f0; padding: .7rem 1rem; border-radius: .3rem; }
 .demo { border-left: 4px solid #b26a00; background: #fff6e5; padding: .5rem 1rem; border-radius: .3rem; }
@@ -54,8 +53,8 @@ _HEADER = (
 _ICON = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='3' fill='%23fff4f4'/%3E%3Cpath d='M1 9h4l1.5-6 2.5 11 1.5-5H15' fill='none' stroke='%230b4f9e' stroke-width='1.5'/%3E%3C/svg%3E"
 
 
-def welcome(csrf: str, alert: str = "") -> str:
-    """The choice of an empty database: look around, or set up a study."""
+def welcome(csrf: str, alert: str = "", *, fetched: Sequence[tuple[str, str]] = ()) -> str:
+    """The choice of an empty database: look around, or set up a study. fetched: name and title of collections that the demo can show."""
     return _page(
         "Welcome",
         f"""<h1>Blind reading of real and synthetic ECGs</h1>
@@ -63,11 +62,23 @@ def welcome(csrf: str, alert: str = "") -> str:
 blindstrip runs the rounds, keeps every answer, and says what the answers show.</p>{_alert(alert)}
 <div class="cards">
 <div class="card"><h2>Look around</h2><p class="quiet">Makes a demo in about a minute: two hospitals, four readers, a round to read and a finished study.
-No recordings ship with blindstrip, so the demo's real ECGs come from a simulator, and every screen says so.</p>
-<form method="post" action="/welcome">{_csrf(csrf)}<button>Look around</button></form></div>
+{_real_ecgs(fetched)}</p>
+<form method="post" action="/welcome">{_csrf(csrf)}{_with_recordings(fetched)}<button{" class=second" if fetched else ""}>Look around{" with simulated ECGs" if fetched else ""}</button></form></div>
 <div class="card"><h2>Set up a study</h2><p class="quiet">Creates your account. You then bring your own recordings, or fetch open ones from PhysioNet, invite readers from your hospitals, and open the first round.</p>
 <a class="button second" href="/set-up">Set up a study</a></div>
 </div>""",
+    )
+
+
+def _real_ecgs(fetched: Sequence[tuple[str, str]]) -> str:
+    if not fetched:
+        return "No recordings ship with blindstrip, so the demo's real ECGs come from a simulator, and every screen says so."
+    return f"Its real ECGs can be the recordings of {escape(' or '.join(title for _, title in fetched))} that were fetched to this server."
+
+
+def _with_recordings(fetched: Sequence[tuple[str, str]]) -> str:
+    return "".join(
+        f'<button name="collection" value="{escape(name)}">Look around with recordings of {escape(title)}</button> ' for name, title in fetched
     )
 
 
@@ -108,12 +119,20 @@ def sign_in(
     demo: Iterable[tuple[str, str, str, str | None]] = (),
     may_set_up: bool = False,
     hospitals: Sequence[str] = (),
+    notice: str = "",
+    fetched: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """User name and password; above them the hospitals' own sign-on; or, while the demo is open, its people: (user name, name, role, hospital) each."""
+    """User name and password; above them the hospitals' own sign-on; or, while the demo is open, its people: (user name, name, role, hospital) each.
+
+    notice: of the demo. fetched: name and title of collections with whose recordings the demo could be made too.
+    """
     people = "".join(_demo_person(csrf, *person) for person in demo)
     body = ""
     if people:
-        body += f"""<h1>Look around</h1><p class="demo">{DEMO_NOTICE}.</p><p>Sign in with one click as somebody of the demo.</p><ul class="people">{people}</ul>"""
+        body += f"""<h1>Look around</h1><p class="demo">{escape(notice)}.</p><p>Sign in with one click as somebody of the demo.</p><ul class="people">{people}</ul>"""
+    if people and fetched:
+        offer = f'<form method="post" action="/welcome">{_csrf(csrf)}{_with_recordings(fetched)}</form>'
+        body += f"""<section><h2>With recordings</h2><p class="quiet">{_real_ecgs(fetched)} This takes about a minute; what is there stays.</p>{offer}</section>"""
     if may_set_up:
         body += """<section><h2>Start for real</h2><p class="quiet">Setting up a study closes the demo.</p><a class="button second" href="/set-up">Set up a study</a></section>"""
     heading = "h2" if people else "h1"

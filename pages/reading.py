@@ -66,16 +66,16 @@ def _choose(person: Person) -> None:
             _round(one)
 
 
-def _title(heading: str, study_title: str, *, demo: bool) -> None:
+def _title(heading: str, study_title: str, *, notice: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(heading, width="content")
         st.text(study_title, width="content")
-        if demo:
-            words.demo_notice()
+        if notice:
+            words.demo_notice(notice)
 
 
 def _round(one: RoundProgress) -> None:
-    _title(f"Round {one.number}", one.study_title, demo=one.demo)
+    _title(f"Round {one.number}", one.study_title, notice=one.notice)
     st.progress(one.done / one.total if one.total else 0.0, text=f"{one.done} of {one.total} cases read")
     if one.signed_at is not None:
         st.text(f"Read through and signed on {words.moment(one.signed_at)}. Thank you.")
@@ -94,7 +94,7 @@ def _round(one: RoundProgress) -> None:
 
 
 def _practice(one: PracticeProgress) -> None:
-    _title("Practice", one.study_title, demo=one.demo)
+    _title("Practice", one.study_title, notice=one.notice)
     if one.finished:
         st.text(_practice_result(one))
     else:

@@ -61,7 +61,7 @@ def _card(summary: StudySummary, person: Person) -> None:
         st.text(summary.title, width="content")
         st.badge(summary.state, color="green" if summary.state == "unblinded" else "blue")
         if summary.demo and not person.demo:  # for the demo's people the screen says it
-            words.demo_notice()
+            words.demo_notice(summary.notice)
         st.space("stretch")
         st.button("Open", key=f"open-{summary.id}", on_click=_enter, args=(summary.id,))
     done = f"{summary.done} of {summary.total} cases read" if summary.total else "no round open yet"
@@ -127,7 +127,7 @@ def _one(person: Person, study: StudyDetail) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(study.state, color="green" if study.state == "unblinded" else "blue")
         if study.demo:
-            words.demo_notice()
+            words.demo_notice(study.notice)
         st.text(f"set up by {study.created_by} on {words.moment(study.created_at)}", width="content")
     words.outcome()
     changeable = may(person, Action.OPEN_ROUNDS) and study.unblinded_at is None

@@ -9,16 +9,17 @@ from typing import Any
 
 import streamlit as st
 
-from pages.access import still_here
-from pages.front_door import DEMO_NOTICE
+from pages import faults
+from pages.access import database, still_here
+from study import notices
 from study.errors import Problems
 
 _OUTCOME = "outcome"
 
 
-def demo_notice() -> None:
-    """What every screen of a demo says."""
-    st.badge(DEMO_NOTICE, color="orange", icon=":material/science:")
+def demo_notice(notice: str) -> None:
+    """What every screen of a demo says; notice: study.notices."""
+    st.badge(notice, color="orange", icon=":material/science:")
 
 
 def heading(title: str, *, demo: bool) -> None:
@@ -26,7 +27,7 @@ def heading(title: str, *, demo: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(title, width="content")
         if demo:
-            demo_notice()
+            demo_notice(notices.of_the_demo(database()))
 
 
 def title(text: str) -> None:
@@ -49,7 +50,7 @@ def attempt(done: str, action: Callable[..., Any], *args: Any, **kwargs: Any) ->
     try:
         action(*args, **kwargs)
     except Problems as error:
-        st.session_state[_OUTCOME] = ("error", str(error))
+        st.session_state[_OUTCOME] = ("error", faults.told(error))
         return False
     st.session_state[_OUTCOME] = ("success", done)
     return True
@@ -70,8 +71,14 @@ def outcome() -> None:
 
 
 def problem(error: Exception) -> None:
-    """A refusal, in its own words: study.errors.Problems are written for the person at the screen."""
-    st.error(plain(str(error)), icon=":material/error:")
+    """A refusal, in its own words: study.errors.Problems are written for the person at the screen. What is none has an id in the log."""
+    st.error(plain(faults.told(error)), icon=":material/error:")
+
+
+def unforeseen(error: Exception) -> bool:
+    """For Streamlit, in place of its own words: what no screen caught."""
+    problem(error)
+    return True
 
 
 def moment(at: datetime | None) -> str:

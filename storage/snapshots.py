@@ -120,7 +120,7 @@ def _data(whole: Mapping[str, Any]) -> StudyData:
     """The inverse of `content`."""
     lists: dict[str, Any] = {name: _rows(kind, whole[name]) for name, kind in _ROWS.items()}
     return StudyData(
-        study=_rows(StudyRow, [whole["study"]])[0],
+        study=_rows(StudyRow, [{"stand_ins": whole["study"]["demo"], **whole["study"]}])[0],  # a demo of before had stand-ins
         utility=None,
         readers=[ReaderRow(one["id"], "", one["site"]) for one in whole["readers"]],
         arms={one["strip_id"]: Arm(one["arm"], one["stand_in"]) for one in whole["arms"]},

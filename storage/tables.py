@@ -87,6 +87,7 @@ class Study(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(String(200), unique=True)
     demo: Mapped[bool] = mapped_column(Boolean, default=False)
+    stand_ins: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # a demo with a simulator's strips
     protocol: Mapped[dict[str, Any]]
     protocol_hash: Mapped[str] = mapped_column(String(64))
     seed: Mapped[int] = mapped_column(BigInteger)

@@ -10,7 +10,7 @@ from typing import Any
 
 from generator.strip import to_bytes
 from storage.database import Database
-from study import practice, reading, screens
+from study import notices, practice, reading, screens
 from study.answers import Answer, checked
 from study.errors import Problems, StudyError, Unavailable
 from study.people import Person
@@ -120,7 +120,7 @@ def _told(lesson: practice.Lesson) -> list[str]:
     if lesson.arm is None:
         return [f"This strip shows {rhythm}.", f"You said: {named}."]
     was = "drawn by the generator" if lesson.arm == "synthetic" else "recorded from a patient"
-    if lesson.case.demo and lesson.arm == "real":
+    if lesson.case.notice == notices.STAND_INS and lesson.arm == "real":
         was = "a simulator's stand-in for a recording (this is a demo)"
     return [f"This strip was {was}: {rhythm}.", f"You said: {SCALE[(lesson.answer.realism or 1) - 1]}, {named}."]
 
@@ -149,7 +149,7 @@ def _data(db: Database, person: Person, case: ReadingCase | PracticeCase, *, aga
         "done": case.position - 1,
         "total": case.total,
         "study": case.study_title,
-        "demo": case.demo,
+        "notice": case.notice,
         "questions": case.questions,
         "scales": screens.scales(db, person),
         "counts": base64.b64encode(to_bytes(case.counts)).decode(),

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, get_args
 from generator.formats.write import FORMS
 from generator.request import HEART_RATE_LIMITS, RHYTHMS, SAMPLERS, STEP_LIMITS, DrawRequest
 from generator.sssd.config import KernelForm, Units
-from study.commands import agreement, audit, fetch, generator, people, quality, server, simulation, strips, studies, training, types, utility
+from study.commands import agreement, audit, fetch, generator, load, people, quality, server, simulation, strips, studies, training, types, utility
 from study.commands.answers import in_words, plain
 from study.errors import Problems
 from study.practice_round import PracticePlan
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     _after_unblinding(adder)
     _anybodys_readings(adder)
     _planning(adder)
-    _command(adder, "demo", studies.make_demo, "make the demo in an empty database")
+    studies.demo_arguments(_command(adder, "demo", studies.make_demo, "make the demo in a database without real people"))
     _server(adder)
     one = _command(_group(adder, "audit", "the audit trail"), "verify", audit.verify, "check that what is there is what was written down")
     one.add_argument(
@@ -170,9 +170,9 @@ def _checkpoints(adder: Any) -> None:
     one.add_argument("--networks", nargs="+", default=["default", "36x256"], metavar="NAME", help="default, 36x256 (default: both)")
     _option(one, "--steps", DrawRequest(rhythm=RHYTHMS[0], n=1, seed=0).steps, "network evaluations a strip, {} to {}".format(*STEP_LIMITS))
     _device(one)
-    one = _command(group, "page", generator.bench_page, "from Submit to the next strip painted, beside a bare Streamlit page; takes minutes")
-    one.add_argument("--clicks", type=types.whole(5), default=40, help="strips read alone, and again beside the readers (default: 40)")
-    one.add_argument("--readers", type=types.whole(0), default=20, help="simulated readers at work beside (default: 20)")
+    what = "from Submit to the next strip painted, beside a bare Streamlit page; takes minutes"
+    generator.page_arguments(_command(group, "page", generator.bench_page, what))
+    load.arguments(_command(group, "load", load.run, "many readers at once: answers kept, times and memory (docs/deploy.md)"))
     _command(group, "features", generator.bench_features, "how long 1,000 strips take to be measured")
     _command(group, "agreement", generator.bench_agreement, "how long all figures of a usual and of a large study take, and how much memory")
 

@@ -33,8 +33,8 @@ class Controls:
     """The control strips of a round, before they are stored."""
 
     mechanical: list[tuple[int, NDArray[np.int16]]]  # (seed, counts)
-    recorded: list[RealStrip]  # of the available recordings; none in a demo
-    stand_ins: list[tuple[int, NDArray[np.int16]]]  # a demo's, in the recordings' place
+    recorded: list[RealStrip]  # of the available recordings; none among stand-ins
+    stand_ins: list[tuple[int, NDArray[np.int16]]]  # in the recordings' place
     microvolts: list[float]  # noise of the recorded ones
 
     @property
@@ -52,16 +52,16 @@ class Controls:
         return {f"control {number}": seed for number, (seed, _counts) in enumerate(self.mechanical, start=1)}
 
 
-def choose(session: Session, available: Sequence[RealStrip], taken: Sequence[RealStrip], pairs: int, seed: int, *, demo: bool) -> Controls:
+def choose(session: Session, available: Sequence[RealStrip], taken: Sequence[RealStrip], pairs: int, seed: int, *, stand_ins: bool) -> Controls:
     """The controls of a round: simulated strips, and the noisiest recordings of patients whom the round does not show otherwise.
 
     available: as truth.arms_for_opening; taken: the round's scored recordings. Raises StudyError where recordings are missing.
     """
     seeds = [allocation.control_seed(seed, number) for number in range(pairs)]
     simulated = [(one, mechanical(one)) for one in seeds]
-    if demo:
-        stand_ins = [(one, noisy(one)) for one in seeds]
-        return Controls(simulated, [], stand_ins, [round(noise(counts), 1) for _seed, counts in stand_ins])
+    if stand_ins:
+        made = [(one, noisy(one)) for one in seeds]
+        return Controls(simulated, [], made, [round(noise(counts), 1) for _seed, counts in made])
     patients = {strip.patient for strip in taken}
     free = [strip for strip in available if strip.rhythm == CONTROL_RHYTHM and strip.patient not in patients]
     some = [free[i] for i in allocation.some_candidates(len(free), CANDIDATES, seed)] if pairs else []

@@ -1,11 +1,13 @@
 """The demo: two hospitals, a study to read, and a study that simulated readers with planted skill have read. Everything in it says that it is one.
 
-It is made by the same steps as a real study: stand-ins in the recordings' place, drawn strips, rounds past the leak gate, judgements, unblinding.
+It is made by the same steps as a real study: recordings that were fetched, or stand-ins in their place, drawn strips, rounds past the leak gate,
+judgements, unblinding.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,16 +15,20 @@ from datetime import timedelta
 import numpy as np
 from scipy.stats import norm
 
+from generator.errors import Refused
+from generator.physionet import COLLECTIONS
+from generator.recordings import find, read_all
 from generator.simulate import stand_in
-from generator.strip import as_shown, strip_hash, to_bytes
+from generator.strip import as_shown, from_bytes, strip_hash, to_bytes
 from storage import audit, strips
 from storage import people as stored_people
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
-from study import people, reading, signing, unblinding
+from study import fetch, notices, people, reading, signing, unblinding
 from study.answers import Answer
 from study.errors import StudyError
+from study.intake import new_recording
 from study.people import Person, person_by_username
 from study.protocol import CUES, MORPHOLOGY_ITEMS, Protocol
 from study.reading import ReadingCase
@@ -42,8 +48,10 @@ PEOPLE = (  # user name, name, role, site
 TO_READ = "Sinus rhythm and atrial fibrillation (demo)"
 ALREADY_READ = "Pilot (demo: simulated readers)"
 COLLECTION = "simulator"
-STAND_INS = 40  # of each rhythm
+STAND_INS = 40  # of each rhythm; as many recordings, each of another patient, where it is made with recordings
+FEWEST = 20  # recordings of each rhythm: the pilot takes 12, and controls of other patients
 SEED = 20260101
+MOST = 100_000  # recordings of a rhythm that simulated readers know
 
 
 @dataclass(frozen=True)
@@ -65,30 +73,43 @@ _SHARED = 0.35  # of a call's variance: the strip's part, alike for all readers
 _OWN = 0.35  # the reader's view of the strip, alike in a repeat; the rest is fresh each time
 
 
-def make_demo(db: Database, draw: Draw, progress: Callable[[int, int, str], None] | None = None, *, gate: Gate | None = None) -> bool:
+def make_demo(
+    db: Database,
+    draw: Draw,
+    progress: Callable[[int, int, str], None] | None = None,
+    *,
+    gate: Gate | None = None,
+    collection: str | None = None,
+) -> bool:
     """Makes the demo, or what is missing of it: True; False if it is there already.
 
-    draw, gate: as for study.rounds.open_round; about 35 strips are drawn. progress(done, total, what is being done).
-    Raises StudyError in a database with real people, and whatever keeps a round from being opened; asking again goes on from there.
+    draw, gate: as for study.rounds.open_round; about 35 strips are drawn. progress(done, total, what is being done). collection: one that was
+    fetched, whose recordings are the real arm; None: stand-ins. A demo with stand-ins stays beside one with recordings.
+    Raises StudyError in a database with real people and for a collection of which too little is there, and whatever keeps a round from being
+    opened; asking again goes on from there.
     """
     report = progress or (lambda done, total, doing: None)
-    if _complete(db):
+    if collection is not None:
+        fetch.check_fetched(collection)
+    to_read, already_read = (notices.titled(one, collection) for one in (TO_READ, ALREADY_READ))
+    if _complete(db, to_read, already_read):
         report(100, 100, "The demo is there.")
         return False
     report(0, 100, "Inviting the demo's people")
     coordinator, researcher, readers = _people(db)
     protocol = Protocol(min_repeat_distance=10, washout_days=0)
-    _stand_ins(db, _part(report, 2, 10))
+    filed = _stand_ins(db, _part(report, 2, 10)) if collection is None else _recordings(db, collection, _part(report, 2, 10))
 
-    pilot = _study(db, coordinator, ALREADY_READ, protocol, readers)
-    plan = RoundPlan(cases=54, repeat_share=1 / 9, seed=SEED)  # 12 of each arm and rhythm, 6 repeats
+    seed = SEED if collection is None else SEED + 2  # other strips than those that a demo with stand-ins shows
+    pilot = _study(db, coordinator, already_read, protocol, readers, recordings=collection is not None)
+    plan = RoundPlan(cases=54, repeat_share=1 / 9, seed=seed)  # 12 of each arm and rhythm, 6 repeats
     round_id = _round(db, coordinator, pilot, plan, draw, gate, _part(report, 10, 65))
-    _read(db, pilot, round_id, readers, _part(report, 65, 75))
+    _read(db, pilot, round_id, readers, filed, _part(report, 65, 75))
     _unblind(db, coordinator, researcher, pilot)
     _utility(db, pilot, _part(report, 75, 85))
 
-    to_read = _study(db, coordinator, TO_READ, protocol, readers)
-    _round(db, coordinator, to_read, RoundPlan(cases=16, repeat_share=0.1, seed=SEED + 1), draw, gate, _part(report, 85, 100))
+    reading = _study(db, coordinator, to_read, protocol, readers, recordings=collection is not None)
+    _round(db, coordinator, reading, RoundPlan(cases=16, repeat_share=0.1, seed=seed + 1), draw, gate, _part(report, 85, 100))
     report(100, 100, "The demo is ready.")
     return True
 
@@ -122,11 +143,11 @@ def simulated_answer(case_sha256: str, arm: str, rhythm: str, reader: str, skill
     return Answer(realism, named, morphology, cues)
 
 
-def _complete(db: Database) -> bool:
+def _complete(db: Database, to_read: str, already_read: str) -> bool:
     with db.read() as session:
         found = {study.title: study for study in stored.all_studies(session) if study.demo}
         return (
-            {TO_READ, ALREADY_READ} <= set(found) and found[ALREADY_READ].unblinded_at is not None and bool(stored.rounds(session, found[TO_READ].id))
+            {to_read, already_read} <= set(found) and found[already_read].unblinded_at is not None and bool(stored.rounds(session, found[to_read].id))
         )
 
 
@@ -145,7 +166,8 @@ def _people(db: Database) -> tuple[Person, Person, list[Person]]:
     return found[4], found[5], found[:4]
 
 
-def _stand_ins(db: Database, report: Callable[[int, int, str], None]) -> None:
+def _stand_ins(db: Database, report: Callable[[int, int, str], None]) -> str:
+    """Returns what they are filed under."""
     made: list[strips.NewRecording] = []
     for rhythm in ("NSR", "AF"):
         for i in range(STAND_INS):
@@ -165,12 +187,44 @@ def _stand_ins(db: Database, report: Callable[[int, int, str], None]) -> None:
     with db.write() as session:
         added = [strips.add_recording(session, new) for new in made]
         audit.append(session, None, "stand-ins simulated", COLLECTION, {"new": sum(strip_id is not None for strip_id in added), "seed": SEED})
+    return COLLECTION
 
 
-def _study(db: Database, coordinator: Person, title: str, protocol: Protocol, readers: list[Person]) -> int:
+def _recordings(db: Database, collection: str, report: Callable[[int, int, str], None]) -> str:
+    """Recordings of a fetched collection, chosen by a seed, one a patient; those that cannot be used are passed over and counted in the trail.
+
+    Returns what they are filed under.
+    """
+    listing = find(fetch.folder_of(collection))
+    wanted, refused, added = 2 * STAND_INS, Counter[str](), 0
+    for rhythm in ("NSR", "AF"):
+        by_patient = {one.patient: one for one in listing.candidates if one.rhythm == rhythm}
+        in_turn = [by_patient[patient] for patient in np.random.default_rng(SEED).permutation(sorted(by_patient))]
+        taken = 0
+        for candidate, result in read_all(in_turn, recorded=True):
+            if isinstance(result, Refused):
+                refused[result.reason] += 1
+                continue
+            with db.write() as session:
+                added += strips.add_recording(session, new_recording(candidate, result)) is not None
+            taken += 1
+            report(taken if rhythm == "NSR" else STAND_INS + taken, wanted, f"Reading recordings of {COLLECTIONS[collection].title}")
+            if taken == STAND_INS:
+                break
+        if taken < FEWEST:
+            raise StudyError(
+                f"{collection}: recordings of {taken} patients with {rhythm} can be used of what was fetched, {FEWEST} are needed. "
+                f"Fetch more (`blindstrip fetch {collection} --n 200`), or make the demo with stand-ins."
+            )
+    with db.write() as session:
+        audit.append(session, None, "demo recordings read", collection, {"new": added, "refused": dict(refused), "seed": SEED})
+    return listing.candidates[0].collection
+
+
+def _study(db: Database, coordinator: Person, title: str, protocol: Protocol, readers: list[Person], *, recordings: bool) -> int:
     with db.read() as session:
         there = [study.id for study in stored.all_studies(session) if study.title == title and study.demo]
-    return there[0] if there else create_study(db, coordinator, title, protocol, [reader.id for reader in readers])
+    return there[0] if there else create_study(db, coordinator, title, protocol, [reader.id for reader in readers], recordings=recordings)
 
 
 def _round(db: Database, by: Person, study_id: int, plan: RoundPlan, draw: Draw, gate: Gate | None, report: Callable[[int, int, str], None]) -> int:
@@ -179,13 +233,17 @@ def _round(db: Database, by: Person, study_id: int, plan: RoundPlan, draw: Draw,
     return there[0] if there else open_round(db, by, study_id, plan, draw, report, gate=gate)
 
 
-def _read(db: Database, study_id: int, round_id: int, readers: list[Person], report: Callable[[int, int, str], None]) -> None:
-    """Simulated readers know what they read: its arm from the stand-ins' seeds, its rhythm from the case."""
+def _read(db: Database, study_id: int, round_id: int, readers: list[Person], filed: str, report: Callable[[int, int, str], None]) -> None:
+    """Simulated readers know what they read: its arm from what is filed there, its rhythm from the case."""
     with db.read() as session:
         if stored.study(session, study_id).unblinded_at is not None:
             return
         rhythms = {case.code: case.rhythm for case in stored.cases(session, study_id)}
-    real = {strip_hash(as_shown(stand_in(rhythm, SEED + i))) for rhythm in ("NSR", "AF") for i in range(STAND_INS)}
+        real = {
+            strip_hash(as_shown(from_bytes(row.samples)))
+            for rhythm in ("NSR", "AF")
+            for row in strips.recorded_strips(session, collection=filed, rhythm=rhythm, limit=MOST)
+        }
     rng = np.random.default_rng(SEED)
     for place, reader in enumerate(readers):
         shown: dict[str, int] = {}

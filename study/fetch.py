@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from generator.physionet import COLLECTIONS, PHYSIONET, Choice, Collection, Fetched
 from generator.request import RHYTHMS
+from storage.database import Database
+from study import notices, people
 from study.errors import StudyError
 from study.settings import HOME, Settings
 
@@ -58,6 +60,27 @@ class Asked:
 
 def folder_of(collection: str) -> Path:
     return Path(RECORDINGS).expanduser() / collection
+
+
+def fetched() -> list[str]:
+    """The collections of which `fetch` has put recordings where it puts them unless told otherwise."""
+    return [name for name in COLLECTIONS if any(folder_of(name).glob("*.csv"))]  # its tables, which are written last
+
+
+def for_the_demo(db: Database) -> list[tuple[str, str]]:
+    """Name and title of collections with whose recordings the demo could be made and has not been; none once there are real people."""
+    if not people.can_set_up(db):
+        return []
+    return [(name, COLLECTIONS[name].title) for name in fetched() if not notices.made_with(db, name)]
+
+
+def check_fetched(collection: str) -> None:
+    """Raises StudyError for a collection of which nothing was fetched to where `blindstrip fetch` puts it."""
+    if collection not in fetched():
+        raise StudyError(
+            f"{collection}: no recordings in {RECORDINGS}/{collection}. Fetch some (`blindstrip fetch {collection} --n 200`), "
+            "or make the demo with stand-ins."
+        )
 
 
 def demand_consent(asked: Asked, accepted: bool) -> None:

@@ -119,7 +119,7 @@ def _store(db: Database, batch: list[tuple[Candidate, Read | Refused]], before: 
         for candidate, recording in read:
             digest = strip_hash(recording.counts)
             if digest not in rhythms:
-                strips.add_recording(session, _new(candidate, recording, job_id))
+                strips.add_recording(session, new_recording(candidate, recording, job_id))
                 rhythms[digest] = candidate.rhythm
                 imported += 1
             elif rhythms[digest] == candidate.rhythm:
@@ -130,7 +130,8 @@ def _store(db: Database, batch: list[tuple[Candidate, Read | Refused]], before: 
     return Intake(imported, already_present, refused, before.left_out, dict(dropped))
 
 
-def _new(candidate: Candidate, recording: Read, job_id: int | None) -> strips.NewRecording:
+def new_recording(candidate: Candidate, recording: Read | Recording, job_id: int | None = None) -> strips.NewRecording:
+    """As it is stored."""
     return strips.NewRecording(
         samples=to_bytes(recording.counts),
         rhythm=candidate.rhythm,

@@ -13,7 +13,7 @@ from storage import amendments, audit, closings, commitments, signatures, snapsh
 from storage import people as stored_people
 from storage import practice as stored_practice
 from storage import studies as stored
-from study import leak_gate, practice
+from study import leak_gate, notices, practice
 from study.people import Person
 from study.protocol import Protocol, changes_in_words
 from study.roles import Role
@@ -26,6 +26,7 @@ class StudySummary:
     id: int
     title: str
     demo: bool
+    notice: str  # of a demo: study.notices
     state: str  # set up, reading, read through, unblinding asked, unblinded
     sites: list[str]
     readers: int
@@ -103,6 +104,7 @@ class StudyDetail:
     id: int
     title: str
     demo: bool
+    notice: str  # of a demo: study.notices
     state: str
     protocol: Protocol
     protocol_hash: str
@@ -140,6 +142,7 @@ def summary(session: Session, study: stored.StudyRow) -> StudySummary:
         id=study.id,
         title=study.title,
         demo=study.demo,
+        notice=notices.of_study(study),
         state=_state(study, done, total),
         sites=list(dict.fromkeys(reader.site for reader in readers)),
         readers=len(readers),
@@ -202,6 +205,7 @@ def detail(session: Session, study: stored.StudyRow, person: Person) -> StudyDet
         id=study.id,
         title=study.title,
         demo=study.demo,
+        notice=notices.of_study(study),
         state=_state(study, sum(one.done for one in progress), sum(one.total for one in progress)),
         protocol=Protocol.from_dict(study.protocol),
         protocol_hash=study.protocol_hash,

@@ -13,6 +13,7 @@ from storage import audit, judgements
 from storage import practice as stored_practice
 from storage import studies as stored
 from storage.database import Database
+from study import notices
 from study.answers import Answer, checked
 from study.errors import StudyError
 from study.people import Person
@@ -32,7 +33,7 @@ class PracticeProgress:
     rhythm_right: int  # of those done
     realism_right: int | None  # None where the study does not ask it at first
     pass_mark: float | None  # share of rhythms to name right; None: going through is enough
-    demo: bool
+    notice: str  # of a demo: study.notices
 
     @property
     def finished(self) -> bool:
@@ -52,7 +53,7 @@ class PracticeCase:
     attempt: int
     questions: tuple[str, ...]  # what the study asks first: of a purpose-blind one, nothing that tells its purpose
     counts: Counts
-    demo: bool
+    notice: str  # of a demo: study.notices
     study_title: str
 
 
@@ -178,7 +179,7 @@ def _progress(session: Session, opened: stored.RoundRow, reader_id: int, attempt
         if "realism" in _questions(session, opened)
         else None,
         pass_mark=opened.plan.get("pass_mark"),
-        demo=study.demo,
+        notice=notices.of_study(study),
     )
 
 
@@ -192,6 +193,6 @@ def _case(session: Session, shown: judgements.Shown, opened: stored.RoundRow, at
         attempt=attempt,
         questions=_questions(session, opened),
         counts=as_shown(from_bytes(shown.samples)),
-        demo=study.demo,
+        notice=notices.of_study(study),
         study_title=study.title,
     )

@@ -123,7 +123,7 @@ def _check(session: Session, by: Person, study_id: int, plan: PracticePlan, *, l
     check_number("seed", plan.seed, SEEDS - 1)
     DrawRequest(rhythm="AF", n=1, seed=0, steps=plan.steps)  # refuses a number of steps that no sampler takes
     composition = allocation.composition(cases, 0.5, 0.5, 0.0)
-    real = truth.arms_for_opening(session, study_id, stand_ins=study.demo, nowhere_shown=True)
+    real = truth.arms_for_opening(session, study_id, stand_ins=study.stand_ins, nowhere_shown=True)
     available = {rhythm: len({strip.patient for strip in real if strip.rhythm == rhythm}) for rhythm in allocation.RHYTHMS}
     refuse_too_few(_by_rhythm(composition, "real"), available)
     return composition, real

@@ -16,7 +16,7 @@ from storage import audit, closings, commitments, judgements, signatures
 from storage import studies as stored
 from storage.database import Database
 from storage.tables import now
-from study import practice
+from study import notices, practice
 from study.answers import Answer, checked
 from study.errors import StudyError
 from study.people import Person
@@ -38,7 +38,7 @@ class RoundProgress:
     open: bool  # there is a case to read now
     signed_at: datetime | None
     practice_first: bool  # the study's practice round has to be gone through before
-    demo: bool
+    notice: str  # of a demo: study.notices
     commitment: str | None  # the hash that binds the round's seeds: study.commitment
 
 
@@ -54,7 +54,7 @@ class ReadingCase:
     first: int  # position of the first case of this phase: answers before it stand
     questions: tuple[str, ...]  # study.protocol.questions
     counts: NDArray[np.int16]  # (8, 1000), 5 microvolts a count
-    demo: bool
+    notice: str  # of a demo: study.notices
     study_title: str
     shown_before: bool
     given: Answer | None = None  # the newest answer, where the case is read again for a correction
@@ -86,7 +86,7 @@ def rounds_to_read(db: Database, person: Person) -> list[RoundProgress]:
                     open=own.done < own.total and starts_at <= now() and not practice_first,
                     signed_at=signatures.signed_at(session, opened.id, person.id),
                     practice_first=practice_first,
-                    demo=study.demo,
+                    notice=notices.of_study(study),
                     commitment=commitments.published(session, study.id).get(opened.id),
                 )
             )
@@ -273,7 +273,7 @@ def _case(shown: judgements.Shown, opened: stored.RoundRow, total: int, study: s
         first=(shown.phase - 1) * total // phases(order) + 1,
         questions=questions(order, shown.phase),
         counts=as_shown(from_bytes(shown.samples)),
-        demo=study.demo,
+        notice=notices.of_study(study),
         study_title=study.title,
         shown_before=shown.shown_at is not None,
     )

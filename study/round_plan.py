@@ -113,10 +113,10 @@ def check(session: Session, by: Person, study_id: int, plan: RoundPlan, *, lock:
     smallest = min(composition.number(arm=arm) for arm in allocation.ARMS)
     if 0 < smallest < SMALLEST_ARM:
         raise StudyError(f"{plan.cases} cases with these shares leave {smallest} in one arm; the leak gate needs {SMALLEST_ARM}. Ask for more cases.")
-    real = truth.arms_for_opening(session, study_id, stand_ins=study.demo)
+    real = truth.arms_for_opening(session, study_id, stand_ins=study.stand_ins)
     available = {rhythm: len({strip.patient for strip in real if strip.rhythm == rhythm}) for rhythm in allocation.RHYTHMS}
     needed = {rhythm: composition.number(arm="real", rhythm=rhythm) for rhythm in allocation.RHYTHMS}
-    if not study.demo:  # a demo's controls are simulated
+    if not study.stand_ins:  # whose controls are simulated
         needed[CONTROL_RHYTHM] += composition.controls
     refuse_too_few(needed, available)
     return CheckedPlan(composition, available, _starts_at(session, study_id, washout_days(plan, study.protocol)))

@@ -33,7 +33,7 @@ __all__ = ["ONE_ARM", "OPENED_IN_A_DEMO", "REFUSE", "SEEDS", "CheckedPlan", "Dra
 
 REFUSE = "refuse"  # the leak gate's verdict that keeps a round shut
 ONE_ARM = "The round has one arm only: there is nothing to tell apart."
-OPENED_IN_A_DEMO = "This is a demo: its real arm is simulated, so the gate's refusal is told here and does not keep the round shut."
+OPENED_IN_A_DEMO = "This is a demo: the gate's refusal is told here and does not keep the round shut."
 CODE_BYTES = 8
 
 Gate = Callable[[Sequence[NDArray[np.int16]], Sequence[NDArray[np.int16]], int], dict[str, Any]]  # (real, synthetic, seed) -> the report
@@ -53,8 +53,8 @@ def open_round(
     """Opens a round and returns its id: draws its synthetic strips, chooses real ones not shown before, passes both through the leak gate.
 
     draw: must draw with the plan's checkpoint; called outside any transaction. progress(done, total, what is being done). gate: None for
-    generator.leak; it sees the scored strips, not the controls. A demo study's round opens whatever the gate says, as its "real" strips are no
-    recordings; the report is stored with it. Raises NotAllowed, or StudyError (too few recordings, too many rejected samples, arms that format
+    generator.leak; it sees the scored strips, not the controls. A demo study's round opens whatever the gate says;
+    the report is stored with it. Raises NotAllowed, or StudyError (too few recordings, too many rejected samples, arms that format
     features tell apart): then nothing was stored, except that the audit trail notes a refusal of the gate: who opens with seed after seed
     until it gives way is seen.
     """
@@ -65,9 +65,9 @@ def open_round(
         checked = check(session, by, study_id, plan)
         study = stored.study(session, study_id)
         wanted = {rhythm: checked.composition.number(arm="real", rhythm=rhythm) for rhythm in allocation.RHYTHMS}
-        available = truth.arms_for_opening(session, study_id, stand_ins=study.demo)
+        available = truth.arms_for_opening(session, study_id, stand_ins=study.stand_ins)
         real = allocation.choose_real(available, wanted, seed)
-        chosen = controls.choose(session, available, real, checked.composition.controls, seed, demo=study.demo)
+        chosen = controls.choose(session, available, real, checked.composition.controls, seed, stand_ins=study.stand_ins)
         real_samples = strips.samples(session, [strip.strip_id for strip in real])
 
     total = checked.composition.number(arm="synthetic") + 1
@@ -126,9 +126,9 @@ def _store(session: Session, opening: _Opening) -> int:
     checked = check(session, by, opening.study_id, plan, lock=True)
     study = stored.study(session, opening.study_id)
     recordings = [*opening.real, *opening.controls.recorded]
-    still_there = {strip.strip_id for strip in truth.arms_for_opening(session, study.id, stand_ins=study.demo)}
-    if not study.demo and any(strip.stand_in for strip in recordings):
-        raise StudyError(f"{study.title!r} is no demo study: a simulator's stand-in cannot take a recording's place in it. Import recordings.")
+    still_there = {strip.strip_id for strip in truth.arms_for_opening(session, study.id, stand_ins=study.stand_ins)}
+    if not study.stand_ins and any(strip.stand_in for strip in recordings):
+        raise StudyError(f"{study.title!r} shows recordings: a simulator's stand-in cannot take their place in it. Import recordings.")
     if any(strip.strip_id not in still_there for strip in recordings):
         raise StudyError("Another round of this study was opened meanwhile and shows some of the same recordings. Open the round again.")
     if checked.composition != opening.composition:

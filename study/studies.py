@@ -22,8 +22,10 @@ from study.roles import Action, Role, demand
 TITLE_LENGTH = 200
 
 
-def create_study(db: Database, by: Person, title: str, protocol: Protocol, reader_ids: Sequence[int]) -> int:
+def create_study(db: Database, by: Person, title: str, protocol: Protocol, reader_ids: Sequence[int], *, recordings: bool | None = None) -> int:
     """The new study's id; a demo person's study is a demo study. Readers can be added later.
+
+    recordings: whether a demo study shows recordings or stand-ins for them; None: as the demo's other studies, stand-ins if it is the first.
 
     Raises NotAllowed, StudyError for a title or reader that will not do, StorageError for a title that is taken.
     """
@@ -33,10 +35,14 @@ def create_study(db: Database, by: Person, title: str, protocol: Protocol, reade
         raise StudyError(f"title: write 1 to {TITLE_LENGTH} characters on one line.")
     with db.write() as session:
         readers = _checked_readers(session, by, reader_ids, conducted_by={by.id})
+        if recordings is None:
+            recordings = any(study.demo and not study.stand_ins for study in stored.all_studies(session))
+        stand_ins = by.demo and not recordings
         study_id = stored.add_study(
             session,
             title=title,
             demo=by.demo,
+            stand_ins=stand_ins,
             protocol=protocol.as_dict(),
             protocol_hash=protocol.hash(),
             seed=secrets.randbelow(2**31),
@@ -48,7 +54,14 @@ def create_study(db: Database, by: Person, title: str, protocol: Protocol, reade
             by.id,
             "study set up",
             f"study {study_id}",
-            {"title": title, "demo": by.demo, "protocol": protocol.as_dict(), "protocol_hash": protocol.hash(), "readers": readers},
+            {
+                "title": title,
+                "demo": by.demo,
+                "stand_ins": stand_ins,
+                "protocol": protocol.as_dict(),
+                "protocol_hash": protocol.hash(),
+                "readers": readers,
+            },
         )
     return study_id
 

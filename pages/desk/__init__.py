@@ -14,7 +14,6 @@ from typing import Any
 
 import streamlit as st
 
-from pages.front_door import DEMO_NOTICE
 from study.answers import COMMENT_LENGTH
 from study.ecg_paper import geometry
 from study.protocol import CUES, MORPHOLOGY_ANSWERS, MORPHOLOGY_ITEMS, QUALITY_ANSWERS, RHYTHM_ANSWERS, RHYTHM_WORDS, SCALE
@@ -51,7 +50,6 @@ def words() -> dict[str, Any]:
         "cues": CUES,
         "commentLength": COMMENT_LENGTH,
         "cardMm": CARD_MM,
-        "demo": DEMO_NOTICE,
     }
 
 

@@ -154,10 +154,10 @@ class Desk {
     this.box.dataset.painted = data.place;
   }
 
-  tell({ title, study, demo, done, total, lesson }) {
+  tell({ title, study, notice, done, total, lesson }) {
     const bar = el("progress", { max: String(total), value: String(done), "aria-label": `${done} of ${total} cases read` });
     const leave = el("button", { type: "button", class: "plain", title: "Your submitted answers are stored. You continue at this case.", onclick: () => this.away("leave") }, "Leave");
-    this.title.replaceChildren(el("strong", {}, title), bar, el("span", {}, study), demo ? el("span", { class: "demo" }, FORM.demo) : null, el("span", { class: "space" }), leave);
+    this.title.replaceChildren(el("strong", {}, title), bar, el("span", {}, study), notice ? el("span", { class: "demo" }, notice) : null, el("span", { class: "space" }), leave);
     this.stage.setAttribute("aria-label", `12-lead ECG, ${title}, ${this.words()}`);
     this.lesson.hidden = !lesson;
     this.form.box.hidden = Boolean(lesson);

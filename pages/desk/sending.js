@@ -2,7 +2,11 @@
 const PATIENCE_MS = 3000; // so long without the server's word, the reader is told
 const LIMIT_MS = 20000; // so long, an attempt is given up
 const PAUSES_MS = [1000, 2000, 4000, 8000, 15000]; // before the next attempt
-const AGAIN = { 401: "you are signed out. Sign in again in another window", 503: "the database cannot be used at the moment" };
+const AGAIN = {
+  401: "you are signed out. Sign in again in another window",
+  500: "the server met an error that nobody foresaw",
+  503: "the database cannot be used at the moment",
+};
 
 class Sending {
   // tell(words, or "" for none), taken(what the server says), refused(words): an end without the answer having been stored.
@@ -30,10 +34,11 @@ class Sending {
   async attempt() {
     const { answer } = this, late = new AbortController(), timer = setTimeout(() => late.abort(), LIMIT_MS);
     this.patience = setTimeout(() => answer === this.answer && this.wait("the server does not answer"), PATIENCE_MS);
-    let status = 0, said = null;
+    let status = 0, said = null, error = null;
     try {
       const reply = await fetch("/answer", { method: "POST", body: JSON.stringify(answer), headers: { "content-type": "application/json" }, signal: late.signal });
       status = reply.status;
+      error = reply.headers.get("x-blindstrip-error"); // its id in the server's log
       said = reply.ok ? await reply.json() : await reply.text();
     } catch {
       status = 0; // no network, no server, or too slow
@@ -48,7 +53,8 @@ class Sending {
       this.stop();
       this.refused(said || `The server refuses the answer (${status}).`);
     } else {
-      this.wait(AGAIN[status] || (status ? `the server says ${status}` : "the server does not answer"));
+      const why = AGAIN[status] || (status ? `the server says ${status}` : "the server does not answer");
+      this.wait(error ? `${why} (error ${error})` : why);
       this.waiting = setTimeout(() => this.attempt(), PAUSES_MS[Math.min(this.attempts++, PAUSES_MS.length - 1)]);
     }
   }

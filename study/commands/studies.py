@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict, fields, replace
 from typing import Any
 
+from generator.physionet import COLLECTIONS
 from study import amendments, closing, order_diagnostics, people, practice_round, round_plan, rounds, studies, unblinding
 from study.commands.common import asker, checkpoint_folder, database, local_drawer, of_study, own_folder, person_named, public
 from study.progress_bar import ProgressBar, say
@@ -155,9 +156,13 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
 # ---- the installation ----
 
 
+def demo_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--recordings", choices=COLLECTIONS, help="show those that `fetch` brought (default: simulated stand-ins)")
+
+
 def make_demo(given: argparse.Namespace) -> dict[str, Any]:
     from study import demo
 
     with database(given) as db, ProgressBar("%") as bar:
-        made = demo.make_demo(db, local_drawer(checkpoint_folder(given), quiet=True), bar)
+        made = demo.make_demo(db, local_drawer(checkpoint_folder(given), quiet=True), bar, collection=given.recordings)
         return {"made": made, "people": [public(one) for one in people.demo_people(db)]}

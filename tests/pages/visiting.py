@@ -27,7 +27,7 @@ def without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def plain(data: dict[str, Any], **on_event: Callable[[], None]) -> None:
         st.session_state[_ON_DESK] = data
-        st.text(f"{data['title']} {data['study']} {desk.words()['demo'] if data['demo'] else ''}")
+        st.text(f"{data['title']} {data['study']} {data['notice']}")
         for event, callback in on_event.items():
             st.button(event, key=f"desk-{event}", on_click=callback)
 

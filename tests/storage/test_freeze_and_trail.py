@@ -21,7 +21,7 @@ from tests.storage.test_migrations import (
     _content,
     _database_of_0001,
     _database_of_0002,
-    _one_down,
+    _down_to,
     _one_up,
     _practice,
     _signature,
@@ -94,8 +94,7 @@ def test_the_way_back_to_the_third_version_loses_nothing(any_url: str) -> None:
     _one_up(db)
     columns, before = _columns(db), _content(db)
     db.migrate()
-    _one_down(db)  # to 0004
-    _one_down(db)
+    _down_to(db, "0003")
     assert (_columns(db), _content(db)) == (columns, before)
     with pytest.raises(DatabaseError, match="judgement is append-only"), db.engine.begin() as connection:
         connection.execute(text("DELETE FROM judgement"))
@@ -110,10 +109,10 @@ def test_the_way_back_is_refused_where_a_row_would_be_lost(any_url: str, table: 
     db.migrate()
     with db.engine.begin() as connection:
         _add(connection, table, ROWS[table])
-    _one_down(db)  # to 0004
+    _down_to(db, "0004")
     before = _content(db)
     with pytest.raises(RuntimeError, match=f"a row in {table}"):
-        _one_down(db)
+        _down_to(db, "0003")
     assert _content(db) == before
     db.close()
 

@@ -39,12 +39,12 @@ def _one_up(db: Database) -> None:
         database._one_revision_up(connection, ScriptDirectory(str(database._MIGRATIONS)), "a test")
 
 
-def _one_down(db: Database) -> None:
+def _down_to(db: Database, revision: str = "-1") -> None:
     config = Config()
     config.set_main_option("script_location", str(database._MIGRATIONS))
     with db.engine.connect() as connection, database._foreign_keys_off(connection), connection.begin():
         config.attributes["connection"] = connection
-        command.downgrade(config, "-1")
+        command.downgrade(config, revision)
 
 
 def _insert(connection: Connection, table: str, own: dict[str, object]) -> None:
@@ -306,7 +306,7 @@ def test_the_way_back_loses_nothing_that_the_second_version_knew(any_url: str) -
     columns, before = _columns(db), _content(db)
     unique = {table: _unique(db, table) for table in ("judgement", "placement")}
     _one_up(db)
-    _one_down(db)
+    _down_to(db)
     assert (_columns(db), _content(db)) == (columns, before)
     assert {table: _unique(db, table) for table in unique} == unique
     for statement in ("UPDATE judgement SET realism = 1", "DELETE FROM judgement"):
@@ -330,7 +330,7 @@ def test_the_way_back_is_refused_where_there_is_a_second_phase(any_url: str, jud
             _judge(connection, phase=2, realism=3, rhythm=None)
     before = _content(db)
     with pytest.raises((IntegrityError, RuntimeError)):
-        _one_down(db)
+        _down_to(db)
     assert _content(db) == before  # tables and columns too
     with pytest.raises(DatabaseError, match="judgement is append-only"), db.engine.begin() as connection:
         connection.execute(text("DELETE FROM judgement"))
@@ -346,10 +346,25 @@ def test_the_way_back_is_refused_where_something_would_be_lost(any_url: str, add
     before = _content(db)
     try:
         with pytest.raises(Exception, match=r"signed|practice"):
-            _one_down(db)
+            _down_to(db)
         assert _content(db) == before
     finally:
         db.close()
+
+
+def test_a_demo_of_before_had_stand_ins_and_one_of_recordings_keeps_its_version(any_url: str) -> None:
+    db = _database_of_0002(any_url)
+    with db.engine.begin() as connection:
+        connection.execute(text("UPDATE study SET demo = true"))
+    db.migrate()
+    with db.write() as session:
+        assert {(study.demo, study.stand_ins) for study in studies.all_studies(session)} == {(True, True)}
+        studies.change(session, 1, stand_ins=False)
+    before = _content(db)
+    with pytest.raises(RuntimeError, match="a demo study of recordings"):
+        _down_to(db, "0005")
+    assert _content(db) == before
+    db.close()
 
 
 def _unique(db: Database, table: str) -> set[tuple[str | None, tuple[str, ...]]]:

@@ -76,7 +76,14 @@ def read_study(
         ]
         protocol = Protocol(margin=0.1)
         study_id = studies.add_study(
-            session, title=title, demo=demo, protocol=protocol.as_dict(), protocol_hash=protocol.hash(), seed=seed, created_by=coordinator_id
+            session,
+            title=title,
+            demo=demo,
+            stand_ins=demo,
+            protocol=protocol.as_dict(),
+            protocol_hash=protocol.hash(),
+            seed=seed,
+            created_by=coordinator_id,
         )
         audit.append(session, coordinator_id, "study set up", f"study {study_id}", {"title": title, "readers": reader_ids})
         studies.add_readers(session, study_id, reader_ids)

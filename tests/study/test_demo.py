@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,16 +15,18 @@ from storage import studies as stored
 from storage.database import Database
 from storage.people import NewPerson
 from storage.people import add as add_person
-from storage.tables import Base, Judgement, Recording, Round, Truth
-from study import demo
+from storage.tables import AuditEntry, Base, Judgement, ReadingCase, Recording, Round, Truth
+from study import demo, fetch, notices
 from study.answers import checked
 from study.demo import PLANTED, SITES, make_demo, simulated_answer
 from study.errors import Cancelled, StudyError
 from study.people import demo_people, person_by_username
-from study.protocol import REALISM_FIRST, questions
+from study.protocol import REALISM_FIRST, Protocol, questions
 from study.reading import next_case, rounds_to_read
+from study.results import results
 from study.roles import Role
-from study.studies import studies
+from study.studies import create_study, studies, study
+from tests.physionet_server import lay_out_ptbxl
 from tests.study.hospital import Drawer, open_gate, shut_gate
 
 
@@ -62,10 +65,10 @@ def test_the_demo_has_everything_to_look_at(made: Made) -> None:
     assert all(study.demo and "demo" in study.title for study in found.values())
     assert {study.state for study in found.values()} == {"reading", "unblinded"}
     (to_read,) = rounds_to_read(db, reader)
-    assert (to_read.done, to_read.total, to_read.open, to_read.demo) == (0, 16, True, True)
+    assert (to_read.done, to_read.total, to_read.open, to_read.notice) == (0, 16, True, notices.STAND_INS)
     case = next_case(db, reader, to_read.round_id)
     assert case is not None
-    assert case.demo
+    assert case.notice == notices.STAND_INS
     assert 30 <= sum(request.n - first for request, first in drawer.asked) <= 45
     dones = [done for done, _total, _doing in told]
     assert dones == sorted(dones)
@@ -79,8 +82,12 @@ def test_the_demo_has_everything_to_look_at(made: Made) -> None:
 
 
 def test_the_pilot_s_answers_have_the_planted_rates(made: Made) -> None:
-    with made.db.read() as session:
-        study_id = next(study.id for study in stored.all_studies(session) if study.title == demo.ALREADY_READ)
+    planted_rates(made.db, demo.ALREADY_READ)
+
+
+def planted_rates(db: Database, title: str) -> None:
+    with db.read() as session:
+        study_id = next(study.id for study in stored.all_studies(session) if study.title == title)
         arms = truth.arms_after_unblinding(session, study_id)
         cases = {case.id: case for case in stored.cases(session, study_id)}
         given = judgements.of_study(session, study_id)
@@ -98,7 +105,7 @@ def test_the_pilot_s_answers_have_the_planted_rates(made: Made) -> None:
 
 @pytest.mark.parametrize("username", sorted(PLANTED))
 def test_a_simulated_reader_has_the_planted_skill(username: str) -> None:
-    skill, n = PLANTED[username], 2000
+    skill, n = PLANTED[username], 500
     answers = {
         (arm, rhythm): [simulated_answer(f"{i * 7919:08x}", arm, rhythm, username, skill, 0) for i in range(n)]
         for arm in ("real", "synthetic")
@@ -143,6 +150,69 @@ def test_a_demo_that_was_interrupted_is_finished_by_the_next_call(db: Database, 
     found, expected = rows(db), rows(made.db)
     del found["audit"], expected["audit"]  # it says how often it was tried
     assert found == expected
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """PTB-XL's layout with 28 patients of each rhythm, one of them flat, where `blindstrip fetch` puts it."""
+    here = tmp_path_factory.mktemp("fetched")
+    root = lay_out_ptbxl(here, records=56)
+    (root / "records100" / "00000" / "00001_lr.dat").write_bytes(bytes(2 * 12 * 1000))
+    root.rename(here / "recordings")
+    (here / "ptb-xl").rmdir()
+    (here / "recordings").rename(here / "ptb-xl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetch, "RECORDINGS", str(here))
+        yield here
+
+
+def test_after_a_fetch_the_demo_shows_recordings_and_says_that_its_readers_are_simulated(db: Database, fetched: Path) -> None:
+    assert make_demo(db, Drawer(), gate=shut_gate, collection="ptb-xl")
+    coordinator, reader = person_by_username(db, "demo-cora"), person_by_username(db, "demo-ada")
+    assert coordinator is not None
+    assert reader is not None
+    with db.read() as session:
+        assert set(session.execute(select(Truth.arm, Truth.stand_in)).all()) == {("real", False), ("synthetic", False)}
+        assert session.scalars(select(Recording.collection).distinct()).all() == ["PTB-XL"]
+        (noted,) = session.scalars(select(AuditEntry.detail).where(AuditEntry.action == "demo recordings read"))
+        assert (noted["new"], sum(noted["refused"].values())) == (55, 1)
+    found = studies(db, coordinator)
+    assert all(study.demo and study.notice == notices.RECORDINGS and study.title.endswith("PTB-XL") for study in found)
+    (to_read,) = rounds_to_read(db, reader)
+    assert to_read.notice == notices.of_the_demo(db) == notices.RECORDINGS
+    pilot = next(study for study in found if study.state == "unblinded")
+    planted_rates(db, pilot.title)
+    told = results(db, coordinator, pilot.id)
+    assert "its real strips are recordings" in told.notes[0]
+    assert not any("drawn by a simulator" in note for note in told.notes)
+    assert notices.made_with(db, "ptb-xl")
+    assert not make_demo(db, Drawer(), gate=open_gate, collection="ptb-xl")
+    own = create_study(db, coordinator, "One more", Protocol(), [reader.id])
+    assert study(db, coordinator, own).notice == notices.RECORDINGS
+
+    assert make_demo(db, Drawer(), gate=open_gate)  # one with stand-ins, beside it
+    assert Counter(study.notice for study in studies(db, coordinator)) == {notices.RECORDINGS: 3, notices.STAND_INS: 2}
+    assert notices.of_the_demo(db) == notices.STAND_INS
+    with db.read() as session:
+        for one in stored.all_studies(session):
+            shown = session.scalars(
+                select(Truth.stand_in)
+                .join(ReadingCase, ReadingCase.strip_id == Truth.strip_id)
+                .join(Round, Round.id == ReadingCase.round_id)
+                .where(Round.study_id == one.id, Truth.arm == "real")
+            )
+            assert set(shown) <= {one.stand_ins}
+
+
+def test_what_was_not_fetched_or_is_too_little_makes_no_demo(db: Database, fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StudyError, match=r"mimic-iv-ecg: no recordings .*`blindstrip fetch mimic-iv-ecg"):
+        make_demo(db, Drawer(), gate=open_gate, collection="mimic-iv-ecg")
+    assert demo_people(db) == []
+    monkeypatch.setattr(demo, "FEWEST", 28)  # one of them is flat
+    with pytest.raises(StudyError, match="27 patients with NSR"):
+        make_demo(db, Drawer(), gate=open_gate, collection="ptb-xl")
+    with db.read() as session:
+        assert stored.all_studies(session) == []
 
 
 def test_a_database_with_real_people_has_no_demo(db: Database) -> None:

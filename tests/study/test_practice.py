@@ -16,6 +16,7 @@ from storage.errors import StorageError
 from storage.tables import Judgement, PracticeAnswer, now
 from study import practice, reading, unblinding
 from study.errors import NotAllowed, StudyError
+from study.notices import STAND_INS
 from study.people import Person
 from study.practice import PracticeProgress
 from study.protocol import PURPOSE_BLIND, Protocol
@@ -153,7 +154,7 @@ def test_every_reader_practises_for_themselves(world: World) -> None:
 def test_readers_find_their_practice_in_the_list(world: World) -> None:
     of = with_practice(world, 0.5)
     (found,) = practice.to_practise(world.db, world.people["reader"])
-    assert found == PracticeProgress(of.round_id, "Sinus rhythm and AF", 1, 0, 4, 0, 0, 0.5, True)
+    assert found == PracticeProgress(of.round_id, "Sinus rhythm and AF", 1, 0, 4, 0, 0, 0.5, STAND_INS)
     assert [one.round_id for one in reading.rounds_to_read(world.db, world.people["reader"])] == [world.round_id]
 
 
@@ -166,7 +167,7 @@ def test_the_truth_is_told_only_after_the_answer(world: World) -> None:
     for position in range(1, 5):
         case = practice.next_case(world.db, reader, of.round_id, 1)
         assert case is not None
-        assert (case.position, case.total, case.attempt, case.demo, case.study_title) == (position, 4, 1, True, "Sinus rhythm and AF")
+        assert (case.position, case.total, case.attempt, case.notice, case.study_title) == (position, 4, 1, STAND_INS, "Sinus rhythm and AF")
         before = practice.last_lesson(world.db, reader, of.round_id, 1)
         assert before is None or before.case.code != case.code
         assert not {"arm", "rhythm", "role"} & set(asdict(case))
@@ -194,7 +195,7 @@ def test_cases_look_alike_but_for_their_samples(world: World) -> None:
     shapes = set()
     for _ in range(4):
         case = of.answer(reader, 1, right=True)
-        shapes.add((len(case.code), case.round_id, case.total, case.attempt, case.counts.shape, case.counts.dtype, case.demo, case.study_title))
+        shapes.add((len(case.code), case.round_id, case.total, case.attempt, case.counts.shape, case.counts.dtype, case.notice, case.study_title))
     assert len(shapes) == 1
 
 

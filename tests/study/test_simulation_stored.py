@@ -12,7 +12,7 @@ from scipy.stats import binom
 from storage import audit, strips
 from storage import studies as kept_studies
 from storage.database import Database
-from study import people, results
+from study import notices, people
 from study.agreement.equivalence import Outcome, of_group
 from study.agreement.readers_and_cases import mean_of_readers, signal_of_readers
 from study.errors import StudyError
@@ -72,7 +72,7 @@ def test_the_stored_study_is_whole_and_says_what_it_is(kept: Kept, house: Databa
     assert len(kept.data.judgements) == 6 * 46
     assert {reader.name.split(" ", 2)[-1] for reader in kept.data.readers} == {"(simulated)"}
     assert {reader.site for reader in kept.data.readers} == {"Simulated hospital 01", "Simulated hospital 02"}
-    assert found.notes[0] == results.DEMO
+    assert found.notes[0] == notices.sentence(notices.STAND_INS)
     assert [sum(case.role == role for case in cases) for role in ("scored", "repeat")] == [40, 6]
 
 
