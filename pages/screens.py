@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages import account, gallery, people, planning, quality, reading, recordings, results, studies
+from pages import account, gallery, people, planning, quality, reading, recordings, results, studies, utility
 from study.people import Person
 from study.roles import Action, may
 
@@ -31,6 +31,7 @@ SCREENS = (
     Screen(results.render, "Results", "findings", ":material/insights:", Action.SEE_RESULTS),
     Screen(gallery.render, "Draw strips", "draw", ":material/stylus:", Action.DRAW_STRIPS),
     Screen(quality.render, "Quality", "measure", ":material/straighten:", Action.SEE_STRIPS),
+    Screen(utility.render, "Utility", "worth", ":material/model_training:", Action.SEE_STRIPS),
     Screen(recordings.render, "Recordings", "import", ":material/folder_open:", Action.IMPORT_RECORDINGS),
     Screen(people.render, "People", "team", ":material/group:", Action.MANAGE_PEOPLE),
 )

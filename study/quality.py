@@ -7,27 +7,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.quality.result import BOTH, PARTS, Quality, Strips
-from generator.strip import Counts, from_bytes
+from generator.strip import from_bytes
 from storage import quality as stored
 from storage import strips
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.quality import Member
-from study.errors import StudyError
+from study import strip_sets
 from study.people import Person
 from study.roles import Action, demand
+from study.strip_sets import Asked, Sets
 
 Progress = Callable[[float, float, str], None]
-
-SHOWN_PAIRS = 5  # of each rhythm
-HELD_OUT = 0.2  # of a collection's patients, where the real strips come from the collection that is also `train`
 
 TITLES = {  # part: (heading, what it says)
     "worth": (
@@ -123,37 +121,6 @@ def _ends(interval: tuple[float, float] | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the page asks to be compared."""
-
-    checkpoint: str  # SHA-256: its strips drawn for the gallery
-    train: str  # collection of recordings
-    real: str | None = None  # another collection; None: a fifth of the patients of `train`, chosen by the seed
-    job_id: int | None = None  # one drawing only; None: all of the checkpoint
-    seed: int = 0
-
-    @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> Asked:
-        unknown = sorted(set(given) - set(cls.__dataclass_fields__))
-        if unknown or not given.get("checkpoint") or not given.get("train"):
-            raise StudyError(f"Quality was asked for with {', '.join(unknown) or 'no checkpoint or no collection'}. Reload the page.")
-        if given.get("real") == given["train"]:
-            raise StudyError("The held-out recordings and those to train on are the same collection. Choose another, or a fifth of its patients.")
-        return cls(**given)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What there is to compare. batches: of the gallery's drawings; collections: name -> recordings of each rhythm."""
-
-    batches: list[stored.Batch]
-    collections: dict[str, dict[str, int]]
-
-
-@dataclass(frozen=True)
 class Shown:
     """A stored result. stale: why it is out of date, or None."""
 
@@ -165,25 +132,12 @@ class Shown:
     pairs: list[tuple[float, str, Member | None, Member | None]]  # distance, rhythm, synthetic, train; None: not to be shown
 
 
-def choices(db: Database, person: Person) -> Choices:
-    """Raises NotAllowed. Strips drawn for rounds are never among them, as on the other screens of strips."""
-    demand(person, Action.SEE_STRIPS)
-    with db.read() as session:
-        found: dict[str, dict[str, int]] = {}
-        for collection, rhythm, recordings, _patients in strips.recording_counts(session):
-            found.setdefault(collection, {})[rhythm] = recordings
-        return Choices(stored.batches(session), found)
-
-
 def check(db: Database, person: Person | None, given: dict[str, Any]) -> dict[str, Any]:
     """What a job is to be asked, or StudyError for what would fail anyway; NotAllowed."""
     demand(person, Action.SEE_STRIPS)
     asked = Asked.from_dict(given)
     with db.read() as session:
-        sets = _members(session, asked)
-    for name, members in sets.items():
-        if not members:
-            raise StudyError(f"There is no strip in the {name} set. Draw strips of the checkpoint, or choose another collection.")
+        strip_sets.checked(session, asked)
     return asked.as_dict()
 
 
@@ -191,23 +145,24 @@ def measure_stored(db: Database, given: dict[str, Any], progress: Progress) -> d
     """Measures what was asked; the job's result: {"quality", "strips" of each set, by id, "digest"}. For the runner: imports torch."""
     asked = Asked.from_dict(given)
     with db.read() as session:
-        sets = _members(session, asked)
-        blobs = strips.samples(session, [one.strip_id for members in sets.values() for one in members])
-    arms = {name: _arm(members, blobs) for name, members in sets.items()}
+        sets = strip_sets.checked(session, asked)
+        counts = strip_sets.counts(session, sets)
+    arms = {name: Strips.of(counts[name], [one.rhythm for one in of_it], [one.patient for one in of_it]) for name, of_it in sets.items()}
     result = measure(arms["real"], arms["synthetic"], arms["train"], asked.seed, progress)
     pairs = [{"synthetic": sets["synthetic"][one.synthetic].strip_id, "train": sets["train"][one.train].strip_id} for one in result.pairs]
     return {"quality": result.as_dict(), "pairs": pairs, "digest": _digest(sets)}
 
 
-def latest(db: Database, person: Person) -> Shown | None:
-    """The last result that anybody asked for, and whether the strips have changed since. Raises NotAllowed."""
+def latest(db: Database, person: Person, checkpoint: str | None = None) -> Shown | None:
+    """The last result that anybody asked for (of this checkpoint), and whether the strips have changed since. Raises NotAllowed."""
     demand(person, Action.SEE_STRIPS)
     with db.read() as session:
-        job = stored.last_done(session)
+        job = next(iter(stored.done(session, "quality", checkpoint=checkpoint)), None)
         if job is None or not job.result:
             return None
         asked = Asked.from_dict(job.asked)
-        stale = None if _digest(_members(session, asked)) == job.result["digest"] else "Strips or recordings were added since this was measured."
+        same = _digest(strip_sets.members(session, asked)) == job.result["digest"]
+        stale = None if same else "Strips or recordings were added since this was measured."
         result = Quality.from_dict(job.result["quality"])
         wanted = {strip_id for pair in job.result["pairs"] for strip_id in pair.values()}
         known = stored.shown(session, wanted)
@@ -227,35 +182,10 @@ def _zipped(result: Quality, job: JobRow) -> list[tuple[Any, dict[str, int]]]:
     return list(zip(result.pairs, (job.result or {})["pairs"], strict=True))
 
 
-def _members(session: Any, asked: Asked) -> dict[str, list[Member]]:
-    """The sets' strips, by id."""
-    synthetic = stored.drawn(session, asked.checkpoint, asked.job_id)
-    train = stored.recorded(session, asked.train)
-    if asked.real is not None:
-        return {"real": stored.recorded(session, asked.real), "synthetic": synthetic, "train": train}
-    out = _held_out(train, asked.seed)
-    kept = {name: [one for one in train if (one.patient in out) == inside] for name, inside in (("real", True), ("train", False))}
-    return {"real": kept["real"], "synthetic": synthetic, "train": kept["train"]}
-
-
-def _held_out(members: Sequence[Member], seed: int) -> set[str]:
-    """A fifth of the patients, of those with AF and of those without; by a hash, so that a new import moves no patient from one set to the other."""
-    out: set[str] = set()
-    with_af = {one.patient for one in members if one.rhythm == "AF"}
-    for group in (with_af, {one.patient for one in members} - with_af):
-        order = sorted(group, key=lambda patient: hashlib.sha256(f"{seed} {patient}".encode()).digest())
-        out |= set(order[: round(HELD_OUT * len(order))])
-    return out
-
-
-def _arm(members: Sequence[Member], blobs: dict[int, bytes]) -> Strips:
-    counts: list[Counts] = [from_bytes(blobs[one.strip_id]) for one in members]
-    return Strips.of(np.stack(counts), [one.rhythm for one in members], [one.patient for one in members])
-
-
-def _digest(sets: dict[str, list[Member]]) -> str:
+def _digest(sets: Sets) -> str:
+    """By id: stored results of earlier versions are tied to their strips by it."""
     told = ";".join(f"{name}:" + ",".join(str(one.strip_id) for one in members) for name, members in sorted(sets.items()))
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-__all__ = ["BOTH", "Asked", "Choices", "Shown", "check", "choices", "latest", "measure", "measure_stored"]
+__all__ = ["BOTH", "Asked", "Shown", "check", "latest", "measure", "measure_stored"]

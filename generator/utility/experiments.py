@@ -151,7 +151,7 @@ class _Run:
                         scores[experiment, classifier] = score
             headline = {classifier: self._headline(k, classifier, found, scores) for k, classifier in enumerate(fits)}
         ratio = {classifier: one["value"] for classifier, one in headline.items()}
-        packages = ("scikit-learn", "numpy", "pandas", *(("torch",) if self.network else ()))
+        packages = ("blindstrip", "scikit-learn", "numpy", "pandas", *(("torch",) if self.network else ()))
         told = {"seed": self.seed, "seeds": self.seeds, "columns": list(self.columns), "resamples": RESAMPLES}
         return found | {"headline": headline, "tstr_over_trtr": ratio} | told | {"versions": {package: version(package) for package in packages}}
 

@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 def undefined() -> dict[str, Any]:
     """Every figure, none of them known."""
-    of_rhythms: dict[str, Any] = {"f1": dict.fromkeys(RHYTHMS), "f1_ci": None}
+    of_rhythms: dict[str, Any] = {"f1": dict.fromkeys(RHYTHMS), "f1_ci": None, "recall": dict.fromkeys(RHYTHMS)}
     rest = ("auroc", "average_precision", "balanced_accuracy", "brier")
     either = {name: None for one in rest for name in (one, f"{one}_ci")}
     return {"macro_f1": None, "ci": None, "macro_f1_by_seed": None, **of_rhythms, **either, "reliability": None, "reason": None}
@@ -33,6 +33,7 @@ def figures(truth: Bools, scores: Array, patients: NDArray[Any], rng: np.random.
     by_seed = [measures(truth, score, once) for score in scores]
     value = {name: float(np.mean([one[name][0] for one in by_seed])) for name in NAMES}
     found = {"macro_f1": value["macro_f1"], "f1": {rhythm: value[f"f1_{rhythm}"] for rhythm in RHYTHMS}}
+    found["recall"] = {rhythm: float(((scores >= 0.5) == af)[:, truth == af].mean()) for rhythm, af in zip(RHYTHMS, (True, False), strict=True)}
     found |= {name: value[name] for name in ("auroc", "average_precision", "balanced_accuracy", "brier")}
     found["macro_f1_by_seed"] = [float(one["macro_f1"][0]) for one in by_seed]
     found["reliability"] = _reliability(truth, scores[0])

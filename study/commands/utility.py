@@ -8,25 +8,7 @@ from typing import Any
 from study.commands import types
 from study.commands.strips import keep_patients_apart, listed_in, read_counts
 from study.progress_bar import ProgressBar
-from study.report.exhibits import PUBLISHED as PUBLISHED_F1
-
-EXPERIMENTS = {
-    "TRTR": "train on real, test on real: the ceiling",
-    "TSTR": "train on synthetic, test on real",
-    "TRTS": "train on real, test on synthetic",
-    "TSTS": "train on synthetic, test on synthetic, cross-validated",
-    "TRSTR": "train on real and synthetic, test on real",
-}
-PUBLISHED = {
-    "source": "Hegde et al. 2025, doi 10.3233/SHTI251414",
-    "f1": PUBLISHED_F1,
-    "differs": [
-        "other recordings, another generator's checkpoint, other classifiers; no protocol that could be repeated",
-        "one F1, where macro F1 here is the mean of both rhythms'",
-        "no ceiling (TRTR) and no interval: 0.80 may be near what real strips reach there, or far from it",
-        "features of lead II, whose PR interval is the P wave's duration and whose times hold at 500 samples/s alone",
-    ],
-}
+from study.worth import EXPERIMENTS, PUBLISHED
 
 
 def arguments(one: argparse.ArgumentParser) -> None:

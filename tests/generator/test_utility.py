@@ -48,6 +48,7 @@ def test_held_out_sets_give_every_experiment_and_classifier_and_survive_json() -
             assert figure["auroc"] > 0.9
             assert figure["ci"][0] <= figure["macro_f1"] <= figure["ci"][1]
             assert set(figure["f1"]) == {"AF", "NSR"}
+            assert sum(figure["recall"].values()) / 2 == pytest.approx(figure["balanced_accuracy"])
     assert result["TSTR"][CLASSIFIERS[0]]["n"] == {"train": {"AF": 25, "NSR": 25}, "test": {"AF": 20, "NSR": 20}, "test_patients": 40}
     assert result["tstr_over_trtr"][CLASSIFIERS[0]] == pytest.approx(
         result["TSTR"][CLASSIFIERS[0]]["macro_f1"] / result["TRTR"][CLASSIFIERS[0]]["macro_f1"]

@@ -9,7 +9,7 @@ from generator.strip import to_bytes
 from storage import jobs as stored
 from storage import strips
 from storage.database import Database
-from study import jobs, quality
+from study import jobs, quality, strip_sets
 from study.quality import Asked
 from tests.pages.visiting import Visit, by_label, shown
 from tests.world import beats
@@ -41,7 +41,7 @@ def finished(db: Database, visit: Visit, synthetic: int, train: int) -> None:
     person = visit.world.people["researcher"]
     asked = Asked(CHECKPOINT, "simulator").as_dict()
     with db.write() as session:
-        digest = quality._digest(quality._members(session, Asked.from_dict(asked)))
+        digest = quality._digest(strip_sets.members(session, Asked.from_dict(asked)))
         job_id = stored.add(session, "quality", person.id, asked)
         stored.claim(session, ["quality"])
         answer = {"quality": result.as_dict(), "pairs": [{"synthetic": synthetic, "train": train}], "digest": digest}
@@ -63,7 +63,7 @@ def test_a_click_asks_for_what_was_chosen_once(visit: Visit, db: Database, ready
     test = visit.as_("researcher", "quality")
     assert not test.exception
     test.number_input(key="quality-seed").set_value(5).run()
-    test.selectbox(key="quality-drawn").set_value(0).run()
+    test.selectbox(key="quality-drawn").select_index(0).run()
     [option] = test.selectbox(key="quality-drawn").options
     assert "1 AF, 1 NSR" in option  # not those of the round
     by_label(test, "Measure").click().run()

@@ -15,7 +15,7 @@ from generator.strip import to_bytes
 from storage import strips
 from storage.database import Database
 from storage.tables import Drawing, Study
-from study import jobs, quality, rounds, work
+from study import jobs, quality, rounds, strip_sets, work
 from study.errors import NotAllowed, StudyError
 from study.quality import Asked
 from tests.study.cli_calls import call, fails, run
@@ -136,7 +136,7 @@ def test_a_result_goes_stale_when_strips_are_drawn_or_recordings_come_in(house: 
 
 def test_new_recordings_move_no_patient_far_and_the_split_never_shares_one(house: Hospital) -> None:
     with house.db.read() as session:
-        before = quality._members(session, Asked(CHECKPOINT, "test", seed=1))
+        before = strip_sets.members(session, Asked(CHECKPOINT, "test", seed=1))
     held, kept = ({one.patient for one in before[name]} for name in ("real", "train"))
     assert not held & kept
     assert len(held) == 12
@@ -149,7 +149,7 @@ def test_only_who_may_see_strips_may_ask_and_look(house: Hospital, who: str) -> 
     for refused in (
         lambda: jobs.ask(house.db, person, "quality", Asked(CHECKPOINT, "test").as_dict()),
         lambda: quality.latest(house.db, person),
-        lambda: quality.choices(house.db, person),
+        lambda: strip_sets.choices(house.db, person),
         lambda: quality.strip_counts(house.db, person, []),
     ):
         with pytest.raises(NotAllowed):
@@ -159,7 +159,7 @@ def test_only_who_may_see_strips_may_ask_and_look(house: Hospital, who: str) -> 
 def test_strips_drawn_for_rounds_are_never_offered_nor_measured(house: Hospital) -> None:
     with house.db.write() as session:
         session.execute(update(Drawing).where(Drawing.number < 4).values(purpose="round"))
-    [batch] = quality.choices(house.db, house.researcher).batches
+    [batch] = strip_sets.choices(house.db, house.researcher).batches
     assert batch.rhythms == {"AF": 4, "NSR": 4}
     measured(house, Asked(CHECKPOINT, "test"))
     shown = quality.latest(house.db, house.researcher)
