@@ -11,15 +11,15 @@ from typing import Any
 
 import streamlit as st
 
-from pages import figure, progress, words
+from pages import figure, progress, unblinded_strip, words
 from pages.access import database, require
-from study import jobs, studies
+from study import jobs, notices, studies
 from study.errors import Problems
 from study.overview import StudySummary
 from study.people import Person
 from study.rejections import Rejected
-from study.report.content import BANNER
 from study.report.exhibit import Exhibit
+from study.report.exhibits import CLASSIFIER, FOOLED
 from study.results import Results
 from study.roles import Action, may
 
@@ -39,6 +39,11 @@ _TABLES = {
     "learning": "Rounds",
     "utility": "Classifier utility",
     "rejected": "Samples that quality control rejected",
+    "machine": "Readers and machine: AUC on the same strips",
+    "suspicion": "Readers' suspicion beside the machine's score and the distance from real strips",
+    "rhythm_calls": "Rhythm named, by label and arm, of readers and classifiers",
+    "fooled": "Strips that fooled everybody, and nobody",
+    "strips": "Every strip that was read",
     "readers": "Readers",
 }
 _WORDS = (
@@ -58,7 +63,11 @@ def render() -> None:
             st.info("There is no study yet.")
             return
         found.sort(key=lambda study: study.state != "unblinded")
-        at = st.selectbox("Study", range(len(found)), format_func=lambda i: found[i].title, key="results-study", width=520)
+        asked = next((i for i, study in enumerate(found) if str(study.id) == st.query_params.get(unblinded_strip.STUDY)), 0)
+        if (code := unblinded_strip.chosen()) is not None:
+            unblinded_strip.page(person, found[asked], code)
+            return
+        at = st.selectbox("Study", range(len(found)), asked, format_func=lambda i: found[i].title, key="results-study", width=520)
         _study(person, found[at])
     except Problems as error:
         words.problem(error)
@@ -71,14 +80,14 @@ def _study(person: Person, study: StudySummary) -> None:
         st.progress(share, text=f"{study.done} of {study.total} cases read" if study.total else "No round is open yet.")
         return
     if study.demo and not person.demo:
-        words.demo_notice()
+        words.demo_notice(study.notice)
     from study.results import names
 
     shown = _shown(person, study.id, _stored_utility(person, study.id))
     known = names(database(), person, study.id)  # in each run: they change, and differ from person to person
     tables = shown.tables | {"readers": [{**row, "name": known.get(row["reader"])} for row in shown.tables["readers"]]}
     told = f"Unblinded {shown.unblinded:%Y-%m-%d}  ·  protocol {shown.protocol_hash}{f'  ·  snapshot {shown.snapshot}' if shown.snapshot else ''}"
-    figure.page_style(BANNER if study.demo else "", f"{study.title}  ·  protocol {shown.protocol_hash[:12]}")
+    figure.page_style(notices.banner(study.notice), f"{study.title}  ·  protocol {shown.protocol_hash[:12]}")
     st.html(f"<div class=bs-paper-head><h1>{escape(study.title)}</h1><p>Results of a blind reader study by blindstrip. {escape(told)}</p></div>")
     first, more = shown.verdict
     st.html(f"<p class=bs-verdict>{escape(first)}</p>")
@@ -91,7 +100,10 @@ def _study(person: Person, study: StudySummary) -> None:
         st.subheader(heading, anchor=f"part-{part}")
         for exhibit in exhibits:
             figure.show(next(numbers) if exhibit.picture else None, exhibit)
-    _utility(person, study, tables["utility"])
+        if heading == CLASSIFIER:
+            _utility(person, study, shown.missing)
+        elif heading == FOOLED:
+            unblinded_strip.of_everybody(person, study, tables["strips"])
     _rejected(tables["rejected"])
     st.subheader("What the figures rest on")
     st.markdown("\n".join(f"- {words.plain(note)}" for note in shown.notes), width=880)
@@ -117,17 +129,20 @@ class Shown:
     sections: list[tuple[str, tuple[Exhibit, ...]]]
     tables: dict[str, list[dict[str, Any]]]
     notes: list[str]
+    missing: str | None  # why what machines make of the strips is to be computed, or computed again
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
 def _shown(_person: Person, study_id: int, utility: dict[str, Any] | None) -> Shown:
     """Kept while nothing changes, for everybody: it names nobody. utility: as it is stored, the one thing that is added after unblinding."""
+    from study import results
+    from study import utility as of_classifiers
     from study.report import exhibits
     from study.report.facts import Found
     from study.results import TABLES, records
-    from study.utility import utility_table
 
-    result = replace(_results(_person, study_id), utility=utility_table(utility))
+    data = replace(results.unblinded(database(), _person, study_id), utility=utility)
+    result = replace(_results(_person, study_id), **results.of_classifiers(data))
     found = Found(result)
     return Shown(
         result.unblinded_at,
@@ -138,6 +153,7 @@ def _shown(_person: Person, study_id: int, utility: dict[str, Any] | None) -> Sh
         exhibits.sections(found),
         {name: records(getattr(result, name)) for name in TABLES},
         result.notes,
+        of_classifiers.NOT_COMPUTED if utility is None else of_classifiers.outdated(data),
     )
 
 
@@ -185,11 +201,15 @@ def _metric(label: str, rows: Sequence[dict[str, Any]], *, percent: bool = False
     )
 
 
-def _utility(person: Person, study: StudySummary, table: Sequence[dict[str, Any]]) -> None:
-    """Where it has not been computed yet: the way to it."""
-    if any(row["value"] is not None for row in table):
+def _utility(person: Person, study: StudySummary, missing: str | None) -> None:
+    """Where it has not been computed, or is not of these strips: why, and the way to it."""
+    if missing is None:
         return
-    with st.container(key=f"{figure.OFF_PAPER}-utility"):
+    with st.container(key=f"{figure.OFF_PAPER}-compute"):
+        if missing.startswith("stale"):
+            st.warning(words.plain(f"What machines make of the strips is {missing}."), icon=":material/warning:")
+        else:
+            st.caption(words.plain(f"What machines make of the strips: {missing}."))
         progress.follow(person, Action.SEE_RESULTS, "utility")
         st.button("Compute classifier utility", on_click=words.act, args=("", jobs.ask, database(), person, "utility", {"study_id": study.id}))
 

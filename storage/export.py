@@ -13,6 +13,7 @@ from storage import amendments, closings, commitments, judgements, signatures, s
 from storage.amendments import AmendmentRow
 from storage.closings import ClosingRow
 from storage.commitments import CommitmentRow
+from storage.errors import StorageError
 from storage.judgements import JudgementRow
 from storage.studies import CaseRow, PlacementRow, ReaderRow, RoundRow, StudyRow
 from storage.tables import AuditEntry, Drawing, ReadingCase, Recording, Rejection, Round, Strip, Study
@@ -122,10 +123,9 @@ def provenance(session: Session, study_id: int) -> Provenance:
     """Raises StorageError for an unknown study and before the study is unblinded: where a strip came from tells its arm."""
     truth.arms_after_unblinding(session, study_id)
     recorded = session.scalars(select(Recording).where(Recording.strip_id.in_(_shown(study_id))).order_by(Recording.strip_id))
-    recordings = [RecordingRow(row.strip_id, row.collection, row.patient, row.age, row.sex, row.rate) for row in recorded]
+    recordings = [_recording(row) for row in recorded]
     drawn = session.scalars(select(Drawing).where(Drawing.strip_id.in_(_shown(study_id))).order_by(Drawing.strip_id))
-    names = DrawingRow.__dataclass_fields__
-    drawings = [DrawingRow(**{name: getattr(row, name) for name in names}) for row in drawn]
+    drawings = [_drawing(row) for row in drawn]
     batches = sorted({(row.checkpoint, row.seed) for row in drawings})
     refused = session.scalars(
         select(Rejection).where(tuple_(Rejection.checkpoint, Rejection.seed).in_(batches)).order_by(Rejection.seed, Rejection.number, Rejection.id)
@@ -133,6 +133,19 @@ def provenance(session: Session, study_id: int) -> Provenance:
     rejections = [RejectionRow(row.checkpoint, row.rhythm, row.seed, row.number, row.reason) for row in refused]
     audit = [_audit_row(entry) for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
     return Provenance(recordings, drawings, rejections, signatures.of_study(session, study_id), studies.practice_round(session, study_id), audit)
+
+
+def origin(session: Session, study_id: int, strip_id: int) -> RecordingRow | DrawingRow:
+    """Where one strip of the study came from. Raises StorageError before the study is unblinded, and for a strip that it has not shown."""
+    if strip_id not in truth.arms_after_unblinding(session, study_id):
+        raise StorageError("That strip is none of this study's. Choose a case of the study.")
+    recorded = session.get(Recording, strip_id)
+    if recorded is not None:
+        return _recording(recorded)
+    drawn = session.get(Drawing, strip_id)
+    if drawn is None:
+        raise StorageError("The database does not say where that strip came from. Restore a backup.")
+    return _drawing(drawn)
 
 
 def trail(session: Session, subject: str, action: str) -> list[AuditRow]:
@@ -144,6 +157,14 @@ def trail(session: Session, subject: str, action: str) -> list[AuditRow]:
 def entries(session: Session, *actions: str) -> list[AuditRow]:
     """The audit entries of some kinds, oldest first."""
     return [_audit_row(entry) for entry in session.scalars(select(AuditEntry).where(AuditEntry.action.in_(actions)).order_by(AuditEntry.id))]
+
+
+def _recording(row: Recording) -> RecordingRow:
+    return RecordingRow(row.strip_id, row.collection, row.patient, row.age, row.sex, row.rate)
+
+
+def _drawing(row: Drawing) -> DrawingRow:
+    return DrawingRow(**{name: getattr(row, name) for name in DrawingRow.__dataclass_fields__})
 
 
 def _audit_row(entry: AuditEntry) -> AuditRow:

@@ -167,6 +167,22 @@ def rhythms(session: Session, hashes: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def hashes(session: Session, strip_ids: Iterable[int]) -> dict[int, str]:
+    """The SHA-256 of each strip, by id."""
+    wanted = list(dict.fromkeys(strip_ids))
+    found: dict[int, str] = {}
+    for first in range(0, len(wanted), 500):  # below SQLite's limit of bound values
+        rows = session.execute(select(Strip.id, Strip.sha256).where(Strip.id.in_(wanted[first : first + 500])))
+        found.update((strip_id, sha256) for strip_id, sha256 in rows)
+    return found
+
+
+def recorded_strip(session: Session, sha256: str) -> RecordedStrip | None:
+    """The imported strip with these samples, if it is here."""
+    row = session.execute(select(Strip, Recording).join(Recording, Recording.strip_id == Strip.id).where(Strip.sha256 == sha256)).one_or_none()
+    return None if row is None else _recorded(*row)
+
+
 def samples(session: Session, strip_ids: Iterable[int]) -> dict[int, bytes]:
     """The stored bytes of each strip, by id. Raises StorageError for an id that no strip has."""
     wanted = list(dict.fromkeys(strip_ids))
@@ -226,10 +242,7 @@ def recorded_strips(session: Session, *, collection: str, rhythm: str, offset: i
     """A collection's strips of one rhythm, in order of import."""
     query = select(Strip, Recording).join(Recording, Recording.strip_id == Strip.id).where(Recording.collection == collection, Strip.rhythm == rhythm)
     rows = session.execute(query.order_by(Strip.id).offset(offset).limit(limit))
-    return [
-        RecordedStrip(strip.id, strip.samples, strip.rhythm, origin.collection, origin.record, origin.rate, origin.age, origin.sex)
-        for strip, origin in rows
-    ]
+    return [_recorded(strip, origin) for strip, origin in rows]
 
 
 def recording_counts(session: Session) -> list[tuple[str, str, int, int]]:
@@ -241,6 +254,10 @@ def recording_counts(session: Session) -> list[tuple[str, str, int, int]]:
         .order_by(Recording.collection, Strip.rhythm)
     )
     return [(collection, rhythm, number, patients) for collection, rhythm, number, patients in rows]
+
+
+def _recorded(strip: Strip, origin: Recording) -> RecordedStrip:
+    return RecordedStrip(strip.id, strip.samples, strip.rhythm, origin.collection, origin.record, origin.rate, origin.age, origin.sex)
 
 
 def _add_strip(session: Session, blob: bytes, rhythm: str) -> int | None:

@@ -19,6 +19,7 @@ class StudyRow:
     id: int
     title: str
     demo: bool
+    stand_ins: bool
     protocol: dict[str, Any]
     protocol_hash: str
     seed: int
@@ -93,11 +94,21 @@ class Progress:
     total: int
 
 
-def add_study(session: Session, *, title: str, demo: bool, protocol: dict[str, Any], protocol_hash: str, seed: int, created_by: int) -> int:
+def add_study(
+    session: Session,
+    *,
+    title: str,
+    protocol: dict[str, Any],
+    protocol_hash: str,
+    seed: int,
+    created_by: int,
+    demo: bool = False,
+    stand_ins: bool = False,
+) -> int:
     """The new study's id. Raises StorageError if the title is taken."""
     if session.scalar(select(Study.id).where(func.lower(Study.title) == title.lower())) is not None:
         raise StorageError(f"There is a study called {title!r} already. Choose another title.")
-    study = Study(title=title, demo=demo, protocol=protocol, protocol_hash=protocol_hash, seed=seed, created_by=created_by)
+    study = Study(title=title, demo=demo, stand_ins=stand_ins, protocol=protocol, protocol_hash=protocol_hash, seed=seed, created_by=created_by)
     session.add(study)
     session.flush()
     return study.id
@@ -233,6 +244,12 @@ def cases(session: Session, study_id: int, *, practice: bool = False) -> list[Ca
         .order_by(ReadingCase.id)
     )
     return [CaseRow(*row) for row in rows]
+
+
+def still_blind(session: Session, strip_id: int) -> bool:
+    """Whether a study that is not unblinded shows this strip."""
+    shown = select(ReadingCase.id).join(Round, Round.id == ReadingCase.round_id).join(Study, Study.id == Round.study_id)
+    return session.scalar(shown.where(ReadingCase.strip_id == strip_id, Study.unblinded_at.is_(None)).limit(1)) is not None
 
 
 def placements(session: Session, study_id: int) -> list[PlacementRow]:

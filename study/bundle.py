@@ -19,7 +19,7 @@ from storage import export, snapshots, strips
 from storage.database import Database
 from storage.export import Provenance, StudyData
 from storage.studies import StudyRow
-from study import exports
+from study import exports, notices
 from study.bundle_dictionary import data_dictionary
 from study.bundle_strips import licences, six_point_scale, strip_files
 from study.exports import EXPORTED
@@ -226,7 +226,7 @@ def _scored(data: StudyData) -> pd.DataFrame:
 
 def _described(found: Results) -> str:
     """The head of the .imrmc file."""
-    demo = "DEMO: simulated recordings and readers\n" if found.demo else ""
+    demo = f"{notices.banner(found.notice)}\n" if found.demo else ""
     scale = ", ".join(f"{number} {words}" for number, words in enumerate(SCALE, start=1))
     return f"{demo}Real or synthetic on a six-point scale: {scale}\nTruth 1: synthetic. Protocol hash: {found.protocol_hash}"
 
@@ -275,9 +275,7 @@ def _readme(found: Results, collections: str) -> str:
     return template.format(
         title=found.title,
         underline="=" * len(found.title),
-        demo="DEMO: the 'real' strips were drawn by a simulator, readers may be simulated. Nothing here says anything about ECGs or readers.\n\n"
-        if found.demo
-        else "",
+        demo=f"{notices.banner(found.notice)}\n\n" if found.demo else "",
         version=version("blindstrip"),
         unblinded=found.unblinded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
         protocol_hash=found.protocol_hash,

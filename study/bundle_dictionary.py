@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 _EVERYWHERE = {
-    "demo": ("yes/no", "", "TRUE: a demo study; its real arm was drawn by a simulator and its readers may be simulated"),
+    "demo": ("yes/no", "", "TRUE: a demo study: its readers may be simulated, and so may its real arm (stand_in)"),
     "protocol_hash": (
         "text",
         "SHA-256",
@@ -157,7 +157,7 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     | {"kind": ("text", "", "controls counted: all, mechanical (a simulator's strip without noise: synthetic), recorded (a noisy recording: real)")},
     "results/utility.csv": _FIGURE
     | {
-        "experiment": ("text", "", "TSTR, TRTS, TRTR, TSTS"),
+        "experiment": ("text", "", "TSTR / TRTR: the headline, their ratio; TSTR, TRTS, TRTR, TSTS"),
         "meaning": ("text", "", "the experiment in words"),
         "classifier": ("text", "", "kind of classifier"),
     },
@@ -166,6 +166,22 @@ _TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "round": ("text", "", "all, or the round's number"),
         "rhythm": ("text", "", "samples counted: all, or those drawn as NSR or AF"),
         "figure": ("text", "", "rejected: share of the samples drawn that were; rejected, with a reason: share rejected for it"),
+    },
+    "results/machine.csv": _FIGURE | {"group": ("text", "", "whose AUC: machine (all strips that were read), all, site, reader")},
+    "results/suspicion.csv": _FIGURE | {"beside": ("text", "", "what suspicion is correlated with: machine's score, distance from real strips")},
+    "results/rhythm_calls.csv": _FIGURE | {"group": ("text", "", "who named the rhythm: all, site, reader, classifier")},
+    "results/fooled.csv": _FIGURE,
+    "results/strips.csv": {
+        "readers": ("whole number", "", "readers who judged the strip"),
+        "wrong": ("whole number", "", "of these, those who took it for the other arm"),
+        "suspicion": ("number", "step of the scale", "mean over readers, 1 definitely real to 6 definitely synthetic"),
+        "machine": (
+            "number",
+            "proportion",
+            "probability of synthetic, by a classifier that had not seen the strip's patient; empty if none was computed",
+        ),
+        "distance": ("number", "standard deviations", "to the nearest real strip of the same rhythm and another patient, in features"),
+        "training": ("number", "1 - correlation", "of average beats, estimated: to the nearest strip that the generator was trained on"),
     },
     "data_dictionary.csv": {
         "file": ("text", "", "file of the bundle"),

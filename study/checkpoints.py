@@ -48,12 +48,17 @@ def known(db: Database, person: Person) -> list[Path]:
     Raises NotAllowed.
     """
     demand(person, Action.DRAW_STRIPS)
-    home = Path(_FOLDER).expanduser()
-    there = sorted(config.parent for config in home.glob("*/config.json")) if home.is_dir() else []
     with db.read() as session:
         drawn = [job.asked.get("checkpoint") for job in jobs.of_person(session, person.id, kind="draw", limit=50)]
     used = [Path(folder) for folder in drawn if folder and (Path(folder) / "config.json").is_file()]
-    return list(dict.fromkeys([default(), SHIPPED, *there, *used]))
+    return list(dict.fromkeys([*folders(), *used]))
+
+
+def folders() -> list[Path]:
+    """The default one, the one that ships, those in ~/.local/share/blindstrip/checkpoints: each once."""
+    home = Path(_FOLDER).expanduser()
+    there = sorted(config.parent for config in home.glob("*/config.json")) if home.is_dir() else []
+    return list(dict.fromkeys([default(), SHIPPED, *there]))
 
 
 def read(folder: Path) -> Config:

@@ -15,7 +15,7 @@ from storage import studies as stored
 from storage.database import Database
 from storage.export import StudyData
 from storage.studies import RoundRow
-from study import overview, result_comparisons, result_record, result_tables
+from study import machine, notices, overview, result_comparisons, result_record, result_tables
 from study.errors import StudyError
 from study.judgements import codes_of, judgement_table, reader_codes
 from study.people import Person
@@ -23,20 +23,20 @@ from study.protocol import Protocol, phases
 from study.rejections import COPIES_NOT_CHECKED, Rejected
 from study.roles import Action, demand, may
 from study.studies import study_to_see
-from study.utility import utility_table
+from study.utility import stale, utility_table
 
 FEW_READERS = 5
 FEW_REPEATS = 10
-DEMO = "This is a demo: its 'real' strips were drawn by a simulator and its readers may be simulated. Its figures say nothing about ECGs or readers."
 
 
 @dataclass(frozen=True)
 class Results:
-    """Every table is long, one row a figure, as `study.result_tables` says; `<NA>` figures have a `reason`."""
+    """Every table is long, one row a figure, as `study.result_tables` says; `<NA>` figures have a `reason`. readers and strips hold no figures."""
 
     study_id: int
     title: str
     demo: bool
+    notice: str  # of a demo: study.notices
     protocol: Protocol
     protocol_hash: str
     unblinded_at: datetime
@@ -59,6 +59,11 @@ class Results:
     learning: pd.DataFrame
     utility: pd.DataFrame
     rejected: pd.DataFrame
+    machine: pd.DataFrame  # this and the next four: of study.machine
+    suspicion: pd.DataFrame
+    rhythm_calls: pd.DataFrame
+    fooled: pd.DataFrame
+    strips: pd.DataFrame
     curves: dict[str, list[tuple[float, float]]]  # of study.result_comparisons.curves
 
 
@@ -79,6 +84,11 @@ TABLES = (
     "learning",
     "utility",
     "rejected",
+    "machine",
+    "suspicion",
+    "rhythm_calls",
+    "fooled",
+    "strips",
 )
 
 
@@ -132,6 +142,7 @@ def results_of(data: StudyData) -> Results:
         study_id=study.id,
         title=study.title,
         demo=study.demo,
+        notice=notices.of_study(study),
         protocol=protocol,
         protocol_hash=study.protocol_hash,
         unblinded_at=study.unblinded_at,
@@ -152,10 +163,18 @@ def results_of(data: StudyData) -> Results:
         sites=result_comparisons.sites(scored),
         calibration=result_comparisons.calibration(scored),
         learning=result_comparisons.learning(scored),
-        utility=utility_table(data.utility),
+        **of_classifiers(data, scored),
         curves=result_comparisons.curves(scored),
         rejected=result_tables.rejected({opened.number: opened.plan for opened in data.rounds}),
     )
+
+
+def of_classifiers(data: StudyData, scored: pd.DataFrame | None = None) -> dict[str, Any]:
+    """The tables that change when utility is computed, which comes after unblinding: by their names in Results. scored: if it is at hand."""
+    if scored is None:
+        table = judgement_table(data)
+        scored = table[table["latest"] & (table["role"] == "scored")]
+    return {"utility": utility_table(data.utility, stale(data)), **machine.tables(data, scored)}
 
 
 def records(table: pd.DataFrame, **wanted: Any) -> list[dict[str, Any]]:
@@ -203,7 +222,7 @@ def _drawing(opened: RoundRow) -> list[str]:
 
 
 def _notes(data: StudyData, scored: pd.DataFrame, again: pd.DataFrame, controls: pd.DataFrame) -> list[str]:
-    notes = [DEMO] if data.study.demo else []
+    notes = [notices.sentence(notices.of_study(data.study))] if data.study.demo else []
     last = phases(data.study.protocol["question_order"])
     given = sum(place.phase == last for place in data.placements)
     answered = {(judgement.case_id, judgement.reader_id) for judgement in data.judgements if judgement.phase == last}

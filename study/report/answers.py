@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from generator.leads import LEADS
 from study.protocol import CUES, MORPHOLOGY_ITEMS
 from study.protocol import SCALE as SCALE_WORDS
-from study.report import exhibits
+from study.report import exhibits, machine_exhibits
 from study.report.exhibit import Exhibit
 from study.report.facts import ARMS, DIFFERENCE, NOT_THERE, Cells, Facts, Figure, counted
 from study.report.flow import crossed, empty
 from study.report.parts import Paragraph, Part, Picture, Row, Section, Table
+from study.results import records
+from study.utility import RATIO
 
 AGREEMENT = ("raw agreement", "Fleiss' kappa", "Krippendorff's alpha", "Gwet's AC1")
 COHEN = "mean Cohen's kappa"
@@ -43,6 +45,8 @@ def sections(facts: Facts) -> tuple[Section, ...]:
         Section("Cues, and where they were marked", (cues(facts), marks(facts), Paragraph(POOLED, kind="note"))),
         controls(facts),
         utility(facts),
+        readers_and_machine(facts),
+        fooled(facts),
     )
 
 
@@ -270,11 +274,57 @@ def utility(facts: Facts) -> Section:
         reason = next((row["reason"] for row in there if row["reason"]), "not computed")
         return Section(heading, (Paragraph(f"No figure: {reason}."),))
     cells, rows = Cells(), []
-    names = list(dict.fromkeys(row["figure"] for row in there))
-    for experiment, meaning, classifier in dict.fromkeys((row["experiment"], row["meaning"], row["classifier"]) for row in there):
+    headline = [row for row in there if row["experiment"] == RATIO]
+    of_experiments = [row for row in there if row not in headline]
+    told = "; ".join(f"{row['classifier']} {cells.cell(row)}" for row in headline)
+    names = list(dict.fromkeys(row["figure"] for row in of_experiments))
+    for experiment, meaning, classifier in dict.fromkeys((row["experiment"], row["meaning"], row["classifier"]) for row in of_experiments):
         own = [cells.cell(facts.one("utility", experiment=experiment, classifier=classifier, figure=figure)) for figure in names]
         rows.append(Row((f"{experiment}: {meaning}", classifier, *own)))
     head = ("Experiment", "Classifier", *names)
     widths = (30, 18, *(52 / len(names),) * len(names))
     table = Table("Atrial fibrillation against sinus rhythm", head, tuple(rows), widths, cells.notes)
-    return Section(heading, (*_seen(exhibits.utility(facts)), table))
+    first = (Paragraph(f"{told}.", f"{RATIO}, {headline[0]['meaning']}:"),) if headline else ()
+    return Section(heading, (*first, *_seen(exhibits.utility(facts)), table))
+
+
+def readers_and_machine(facts: Facts) -> Section:
+    """The same strips, read by people and by classifiers."""
+    parts: list[Part] = []
+    for exhibit in (of(facts) for of in exhibits.MACHINE):
+        table = {"machine-roc": None, "rhythm-calls": _rhythm_calls(facts)}.get(exhibit.name, exhibit.table)
+        parts += [exhibit.picture or Paragraph(exhibit.instead, f"{exhibit.title}."), *([table] if table else [])]
+    return Section("Readers and machine on the same strips", tuple(parts))
+
+
+def _rhythm_calls(facts: Facts) -> Table:
+    """What each label was named, a row an arm: readers together, and each classifier."""
+    cells, rows = Cells(), []
+    names = ["named AF", "named NSR", "named other", "named unsure"]
+    for label in machine_exhibits.LABELS:
+        of_label = facts.rows("rhythm_calls", rhythm=label, arm="real")
+        for group, name in dict.fromkeys((row["group"], row["name"]) for row in of_label if row["group"] in ("all", "classifier")):
+            for arm in ARMS:
+                found = {row["figure"]: row for row in facts.rows("rhythm_calls", group=group, name=name, rhythm=label, arm=arm)}
+                why = next((row["reason"] for row in found.values() if row["value"] is None and row["reason"]), "classifiers name AF or NSR alone")
+                told = [cells.cell(found[figure], "percent") if figure in found else f"– [{cells.letter(why)}]" for figure in names]
+                rows.append(Row((f"{label}, {'all readers' if group == 'all' else name}", arm, *told), group == "all"))
+    notes = (*cells.notes, "Hospitals and readers: results/rhythm_calls.csv of the bundle.")
+    head = ("Label, and who named it", "Strips", "AF", "NSR", "Other", "Unsure")
+    return Table("What strips of each label were named", head, tuple(rows), (30, 12, 16, 16, 16, 16), notes)
+
+
+def fooled(facts: Facts) -> Section:
+    """Which strips fooled every reader, by code: strips/ of the bundle holds them."""
+    exhibit = machine_exhibits.fooled(facts)
+    rows = [row for row in records(facts.found.strips) if row["readers"] > 1 and row["wrong"] in (0, row["readers"])]
+    rows.sort(key=lambda row: (row["arm"], -row["wrong"], row["case"]))
+    answers = {case: sorted(map(int, given)) for case, given in facts.scored.groupby("case")["realism"]}
+    lines = [
+        Row((row["case"], row["arm"], row["label"], "every reader" if row["wrong"] else "no reader", ", ".join(map(str, answers[row["case"]]))))
+        for row in rows
+    ]
+    head = ("Case", "Arm", "Rhythm", "Fooled", "Answers, 1 definitely real to 6 definitely synthetic")
+    table = Table("Strips that fooled every reader, and no reader", head, tuple(lines), (26, 14, 12, 18, 38))
+    parts: list[Part] = [exhibit.picture or Paragraph(exhibit.instead), exhibit.table]
+    return Section(exhibits.FOOLED.removesuffix("?"), (*parts, table) if lines else tuple(parts))

@@ -21,6 +21,8 @@ _PLACES = {1: ((62.0, 130.0),), 2: ((56.0, 113.0), (122.0, 177.0))}  # where axe
 _ROW, _LANE, _GAP, _TOP = 7.0, 2.6, 2.0, 9.0  # above a picture with a band stand two lines of words
 _HIGHEST, _SMALLEST_ROW = 190.0, 3.2
 _SIZE, _SMALL = 3.0, 2.6  # of letters
+_MOST_TOLD = 15  # readers beside a curve
+_READERS = ("#141414", "#8a6100", "#00705a", "#9c1f66", "#5b3fa8", "#6b6b6b", "#94341f", "#3f6b3f")  # dark enough on white
 _FONTS = {False: "Helvetica", True: "Helvetica-Bold"}
 
 
@@ -210,6 +212,24 @@ def roc_picture(caption: str, curves: Mapping[str, Curve], everybody: str, sites
     return Picture(caption, told, WIDTH, ((len(panels) - 1) // across + 1) * (side + 23), tuple(shapes))
 
 
+def roc_beside(caption: str, curves: Mapping[str, Curve], one: str, told: Sequence[tuple[str, str]]) -> Picture:
+    """One panel: the curve `one` in bold, the others thin, the first eight in colours of their own; beside it names with what is told of each."""
+    side, lines = 78.0, [*told[:_MOST_TOLD], *([("", f"and {len(told) - _MOST_TOLD} more: see the table")] if len(told) > _MOST_TOLD else [])]
+    others = [name for name, _ in told if name != one]
+    colours = dict(zip(others, _READERS, strict=False)) | {one: COLOURS["real"]}
+    shapes = _square(12, 4, side)
+    for name, curve in sorted(curves.items(), key=lambda item: item[0] == one):
+        corners = [(12 + a * side, 4 + side - b * side) for a, b in curve]
+        stroke = 0.7 if name == one else 0.3
+        shapes += [Line(*start, *end, colours.get(name, INK), stroke) for start, end in pairwise(corners) if start != end]
+    for number, (name, words) in enumerate(lines):
+        y, bold, colour = 8 + 5 * number, name == one, colours.get(name, INK)
+        shapes += [Line(98, y - 1, 104, y - 1, colour, 0.7 if bold else 0.3)] if name in curves else []
+        shapes += [Word(106, y, fitting(name, 22, bold, size=_SMALL), _SMALL, bold=bold, colour=colour), Word(128, y, words, _SMALL, colour=colour)]
+    said = "; ".join(f"{name}: {words}" for name, words in told)
+    return Picture(caption, f"ROC curves of readers and machine on the same strips. {said}", WIDTH, side + 20, tuple(shapes))
+
+
 def _square(x: float, y: float, side: float) -> list[Shape]:
     foot = y + side
     shapes: list[Shape] = [Box(x, y, side, side, "#ffffff", RULE), Line(x, foot, x + side, y, QUIET, 0.25, dashed=True)]
@@ -226,6 +246,76 @@ def _curve(curve: Curve, place: tuple[float, float, float], *, bold: bool, quiet
     colour, stroke = (COLOURS["real"], 0.7) if bold else (RULE if quiet else INK, 0.3)
     shapes: list[Shape] = [Line(*one, *two, colour, stroke) for one, two in pairwise(points) if one != two]
     return [*shapes, *(Dot(*at, 1.8, colour) for at in points[1:-1])] if bold else shapes
+
+
+# ---- one value against another ----
+
+
+class Cloud(NamedTuple):
+    """A panel: values across and up, and of each the arm. across, up: the axes; up may have names in the place of numbers, from 1 on."""
+
+    title: str
+    across: Axis
+    up: Axis
+    points: Sequence[tuple[float, float, str]]
+
+
+def clouds_picture(caption: str, told: str, panels: Sequence[Cloud], steps: Sequence[str]) -> Picture:
+    """Two panels side by side that share what lies upwards: `steps`, words for 1, 2, ..."""
+    side, shapes = 66.0, [*_legend(tuple(COLOURS), 30)]
+    for number, panel in enumerate(panels):
+        x, y = 30 + number * (side + 10), 13.0
+        shapes += [Box(x, y, side, side, "#ffffff", RULE), Word(x, y - 2, panel.title, _SMALL, bold=True)]
+        place, upwards = (x, x + side), (y + side, y)
+        for tick in range(5):
+            value = panel.across.low + (panel.across.high - panel.across.low) * tick / 4
+            at = _x(panel.across, place, value)
+            shapes += [Line(at, y + side, at, y + side + 1.2, INK, 0.25), Word(at, y + side + 4.4, f"{value:.2g}", _SMALL, "middle")]
+        for step, words in enumerate(steps, start=1):
+            at = _x(panel.up, upwards, step)
+            shapes.append(Line(x, at, x + side, at, RULE, 0.15))
+            shapes += [Word(x - 1.5, at + 0.9, words, 2.3, "end")] if number == 0 else []
+        shapes.append(Word(x + side / 2, y + side + 8.4, panel.across.title, _SMALL, "middle"))
+        shapes += [
+            Dot(_x(panel.across, place, a), _x(panel.up, upwards, b), 1.6, COLOURS[arm], square=arm == "synthetic") for a, b, arm in panel.points
+        ]
+    return Picture(caption, told, WIDTH, 13 + side + 11, tuple(shapes))
+
+
+# ---- one strip among others ----
+
+
+class Spread(NamedTuple):
+    """A strip's value among those of others. ends: the lowest and highest of these; middle: their quartiles; told: what stands beside."""
+
+    called: str
+    value: float
+    median: float
+    ends: tuple[float, float]
+    middle: tuple[float, float]
+    told: str
+
+
+def spreads_picture(caption: str, rows: Sequence[Spread]) -> Picture:
+    """A row each, every one on a scale of its own from the lowest to the highest of the others."""
+    left, right, row = 62.0, 130.0, max(min(5.0, _HIGHEST / max(len(rows), 1)), _SMALLEST_ROW)
+    shapes: list[Shape] = []
+    for number, one in enumerate(rows):
+        y, wide = 2 + row * (number + 0.5), one.ends[1] - one.ends[0]
+
+        def x(value: float, one: Spread = one, wide: float = wide) -> float:
+            share = (value - one.ends[0]) / wide if wide > 0 else 0.5 + (value > one.ends[0]) - (value < one.ends[0])
+            return left + (right - left) * min(max(share, -0.06), 1.06)
+
+        outside = not one.ends[0] <= one.value <= one.ends[1]
+        shapes += [_label(one.called, 0, y, left - 6, False), Line(left, y, right, y, QUIET, 0.25)]
+        shapes.append(Box(x(one.middle[0]), y - 0.9, max(x(one.middle[1]) - x(one.middle[0]), 0.2), 1.8, "#e4e4e4", RULE))
+        shapes.append(Line(x(one.median), y - 1.3, x(one.median), y + 1.3, QUIET, 0.4))
+        shapes.append(Dot(x(one.value), y, 2.0, COLOURS["synthetic" if outside else "real"], square=outside))
+        words = f"{one.value:.3g} (median {one.median:.3g})"
+        shapes += [Word(right + 7, y + 0.9, words, 2.4), Word(WIDTH, y + 0.9, one.told, 2.4, "end")]
+    told = "; ".join(f"{one.called} {one.value:.3g}, of the others {one.ends[0]:.3g} to {one.ends[1]:.3g}" for one in rows)
+    return Picture(caption, told, WIDTH, 4 + row * len(rows), tuple(shapes))
 
 
 # ---- flow ----

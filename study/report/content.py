@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from storage.export import Provenance, StudyData
+from study import notices
 from study.licences import terms
 from study.report import answers, checklists, exhibits
 from study.report.facts import Facts, day, plainly
@@ -12,16 +13,15 @@ from study.report.flow import flow
 from study.report.methods import methods
 from study.report.parts import Listed, Paragraph, Part, Report, Row, Section, Table
 from study.report.record import record
-from study.results import DEMO, Results
+from study.results import Results
 
-BANNER = "DEMO: simulated recordings and readers. Nothing here says anything about ECGs or readers."
 LEFT_OUT = "What was left out, and what the figures rest on"
 
 
 def report_of(data: StudyData, origin: Provenance, found: Results) -> Report:
     """Readers are in it by code alone; it depends on the study and the version of the software, and on nothing else."""
     facts = Facts(data, origin, found)
-    demo = [Paragraph(DEMO, kind="demo")] if found.demo else []
+    demo = [Paragraph(notices.sentence(found.notice), kind="demo")] if found.demo else []
     opening: tuple[Part, ...] = (*demo, *_verdict(facts))
     sections = (
         methods(facts),
@@ -36,7 +36,7 @@ def report_of(data: StudyData, origin: Provenance, found: Results) -> Report:
     return Report(
         title=found.title,
         subtitle=f"Report of a blind reader study by blindstrip {facts.version}; unblinded on {day(found.unblinded_at)}.",
-        banner=BANNER if found.demo else "",
+        banner=notices.banner(found.notice),
         foot=f"{found.title}  ·  protocol {found.protocol_hash[:12]}  ·  blindstrip {facts.version}",
         opening=opening,
         sections=sections,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
@@ -167,6 +169,18 @@ def test_an_answer_given_without_a_network_survives_a_reload(remote: Page, netwo
     remote.reload()
     on_desk(remote, f"1-{at + 1}")
     assert answers(hospital)[at - 1 :] == [(1, 1)]
+
+
+def test_an_answer_to_a_locked_database_is_kept_and_stored_when_it_is_free(desk: Page, folder: Path, hospital: World, at: int) -> None:
+    press(desk, "4ny")
+    other = sqlite3.connect(folder / "study.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    desk.keyboard.press("Enter")
+    told = re.compile(r"the database cannot be used at the moment \(error [A-Z0-9]{6}\)\. Your answer is kept")
+    expect(desk.locator(".status")).to_contain_text(told, timeout=30_000)
+    other.close()
+    on_desk(desk, f"1-{at + 1}")
+    assert answers(hospital)[at - 1 :] == [(1, 4)]
 
 
 def test_an_answer_survives_the_server_s_death_and_the_reader_comes_back_by_themselves(

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from storage.database import Database
-from study.report.content import BANNER
+from study.notices import STAND_INS, banner
 from study.report.document import document
 from tests.study.factory import read_study
 
@@ -52,5 +52,5 @@ def test_printed_it_says_on_each_page_that_it_is_a_demo(shown: tuple[Page, list[
     printed = pypdf.PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
     assert len(printed.pages) > 5
     for number, one in enumerate(printed.pages, start=1):
-        assert BANNER in one.extract_text()
+        assert banner(STAND_INS) in one.extract_text()
         assert f"{number} / {len(printed.pages)}" in one.extract_text()

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from pages.access import COOKIE
 from storage.database import Database
 from study import sign_in
-from study.report.content import BANNER
+from study.notices import STAND_INS, banner
 from tests.browser.driving import Server, settled
 from tests.study.factory import read_study
 
@@ -93,7 +93,7 @@ def test_every_sheet_says_whose_it_is(page: Page, printed: list[str]) -> None:
     assert protocol
     assert protocol[1] in printed[0]
     for number, text in enumerate(printed, start=1):
-        assert bare(BANNER) in text
+        assert bare(banner(STAND_INS)) in text
         assert bare(f"protocol {protocol[1][:12]}") in text
         assert bare(f"{number} / {len(printed)}") in text
 

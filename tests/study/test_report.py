@@ -26,11 +26,12 @@ from study.bundle import bundle
 from study.errors import NotAllowed, StudyError
 from study.judgements import reader_codes
 from study.leak_gate import REFUSED_BY_THE_GATE
+from study.notices import STAND_INS, banner
 from study.people import Person
 from study.practice_round import PracticePlan, open_practice
 from study.protocol import Protocol
 from study.report import checklists
-from study.report.content import BANNER, LEFT_OUT, report_of
+from study.report.content import LEFT_OUT, report_of
 from study.report.document import document
 from study.report.facts import Cells, Facts
 from study.report.page import page
@@ -370,7 +371,7 @@ def test_the_page_asks_for_nothing_outside(web: str) -> None:
 def test_the_page_s_contents_lead_somewhere(web: str) -> None:
     there = set(re.findall(r"<section id=(s\d+)>", web))
     assert set(re.findall(r"href='#(s\d+)'", web)) == there
-    assert len(there) == 16
+    assert len(there) == 18
 
 
 def test_what_people_typed_stays_text_in_the_page_and_the_pdf(db: Database) -> None:
@@ -429,11 +430,11 @@ def test_neither_has_a_date_but_the_study_s_own(report: Report, paper: pypdf.Pdf
 def test_a_demo_says_so_on_each_page(db: Database) -> None:
     demo = read_study(db, demo=True, title="Demo study")
     report = report_on(db, demo)
-    assert report.banner == BANNER
+    assert report.banner == banner(STAND_INS)
     for one in pypdf.PdfReader(io.BytesIO(pdf(report))).pages:
-        assert BANNER in one.extract_text()
+        assert banner(STAND_INS) in one.extract_text()
     web = page(report)
-    assert f'@top-left {{ content: "{BANNER}"' in web
+    assert f'@top-left {{ content: "{banner(STAND_INS)}"' in web
     assert "simulated in recordings&#x27; place (real)" in web
     assert "class=demo" in web
 

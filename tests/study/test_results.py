@@ -118,7 +118,7 @@ def test_every_table_has_units_and_every_gap_a_reason(found: Results) -> None:
     for name in TABLES:
         table = getattr(found, name)
         assert len(table), name
-        if name != "readers":
+        if name not in ("readers", "strips"):  # which hold no figures
             assert table["unit"].notna().all(), name
             gaps = table[table[["value", "low", "high"]].isna().any(axis=1)]
             assert gaps["reason"].notna().all(), name

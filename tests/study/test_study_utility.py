@@ -21,15 +21,15 @@ def test_the_result_is_stored_once_and_shown(db: Database) -> None:
     assert set(results(db, planted.coordinator, planted.study_id).utility["reason"].str.startswith("not computed yet")) == {True}
     steps: list[tuple[int, int]] = []
     computed = compute_utility(db, planted.study_id, lambda done, total: steps.append((done, total)))
-    assert steps[-1] == (3, 3)
+    assert steps[-1] == (4, 4)
     assert compute_utility(db, planted.study_id) == computed
     with db.read() as session:
         assert audit.verify(session) > 0
         assert len(export.trail(session, f"study {planted.study_id}", "utility computed")) == 1
     table = results(db, planted.coordinator, planted.study_id).utility
-    assert list(dict.fromkeys(table["experiment"])) == ["TSTR", "TRTS", "TRTR", "TSTS"]
-    assert set(table["figure"]) == {"macro F1", "F1 AF", "F1 NSR", "AUROC"}
-    assert table["value"].between(0, 1).all()
+    assert list(dict.fromkeys(table["experiment"])) == ["TSTR / TRTR", "TSTR", "TRTS", "TRTR", "TSTS"]
+    assert set(table["figure"]) == {"ratio of macro F1", "macro F1", "F1 AF", "F1 NSR", "AUROC"}
+    assert table.loc[table["figure"] != "ratio of macro F1", "value"].between(0, 1).all()
     gaps = table[table[["value", "low", "high"]].isna().any(axis=1)]
     assert gaps["reason"].notna().all()
     assert (table["n"] == 8).all()
@@ -52,7 +52,7 @@ def test_not_before_unblinding_and_not_for_one_arm(db: Database) -> None:
 
 def test_without_a_result_every_experiment_says_why() -> None:
     table = utility_table(None)
-    assert len(table) == 4
+    assert len(table) == 5
     assert table["value"].isna().all()
     assert table["reason"].notna().all()
     assert pd.isna(table["low"]).all()
