@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pages import access, desk, entrance, forms
+from pages import access, desk, entrance, faults, forms, words
 from pages.security_headers import SECURITY_HEADERS, SecurityHeaders
 from study import cases, people, printing, runner_process
 from study.errors import Problems, Unavailable
@@ -52,7 +53,7 @@ PUBLIC = entrance.PUBLIC | {"/healthz"}
 PUBLIC_FOLDER = "/static/"  # Streamlit's own script and style files
 UPLOADS = "/_stcore/upload_file/"
 LARGEST_ANSWER = 65_536  # bytes
-NOT_SIGNED_IN = 4401  # websocket close code
+NOT_SIGNED_IN, TRY_LATER = 4401, 1013  # websocket close codes
 
 
 class IdentityGate:
@@ -74,7 +75,11 @@ class IdentityGate:
         if scope["type"] == "http" and (path in PUBLIC or path.startswith(PUBLIC_FOLDER)):
             await self.app(scope, receive, send)
             return
-        person = await entrance.person_at(HTTPConnection(scope))
+        try:
+            person = await entrance.person_at(HTTPConnection(scope))
+        except Unavailable as error:
+            await _away(scope, error, receive, send)
+            return
         if path.startswith(UPLOADS) and person is not None and not may(person, Action.IMPORT_RECORDINGS):
             await PlainTextResponse("Not allowed.", 403)(scope, receive, send)  # Streamlit would keep the file in memory for anybody
         elif person is not None:
@@ -86,6 +91,15 @@ class IdentityGate:
             await send({"type": "websocket.close", "code": NOT_SIGNED_IN})
         else:
             await (await _refusal(Request(scope)))(scope, receive, send)
+
+
+async def _away(scope: Scope, error: Unavailable, receive: Receive, send: Send) -> None:
+    said = faults.answer(error)
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": TRY_LATER})
+    else:
+        await said(scope, receive, send)
 
 
 async def _refusal(request: Request) -> Response:
@@ -106,9 +120,6 @@ async def answer(request: Request) -> Response:
         found = await asyncio.to_thread(cases.answered, access.database(), person, sent)
     except cases.NotYours as error:
         return PlainTextResponse(str(error), 409)
-    except Unavailable as error:  # its words name the database: for the log, not for a reader
-        print(error, file=sys.stderr, flush=True)
-        return PlainTextResponse("The database cannot be used at the moment.", 503)
     return JSONResponse(found, headers={"cache-control": "no-store", "content-encoding": "identity"})  # packed, its length would follow the samples
 
 
@@ -117,6 +128,8 @@ async def strip_pdf(request: Request) -> Response:
     person: Person = request.scope[PERSON]
     try:
         name, content = await asyncio.to_thread(printing.strip_pdf, access.database(), person, dict(request.query_params))
+    except Unavailable:
+        raise
     except Problems as error:
         return PlainTextResponse(str(error), 400)
     headers = {"content-disposition": f'inline; filename="{name}"', "cache-control": "no-store"}
@@ -129,9 +142,9 @@ async def healthz(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
-async def _fault(_request: Request, _error: Exception) -> Response:
-    """For what nobody foresaw, and outside of all middleware: the server's log has it, the answer says nothing."""
-    return PlainTextResponse("Something went wrong. The server's log says more.", 500, headers=SECURITY_HEADERS)
+async def _fault(_request: Request, error: Exception) -> Response:
+    """For what nobody foresaw, outside of all middleware, and for a database that is away: the log has it, the answer the id under which."""
+    return faults.answer(error, SECURITY_HEADERS)
 
 
 async def _form_refused(_request: Request, error: Exception) -> Response:
@@ -143,7 +156,8 @@ async def _form_refused(_request: Request, error: Exception) -> Response:
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: object) -> AsyncIterator[None]:
-    """Migrate, warm up what the first screens need, and keep the runner at work while the server is up."""
+    """Begin the log, migrate, warm up what the first screens need, and keep the runner at work while the server is up."""
+    faults.start_log()
     try:
         settings = Settings.from_environment()
         await asyncio.to_thread(access.database().migrate)
@@ -152,6 +166,7 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
         os._exit(2)
     await asyncio.to_thread(_warm)
     with runner_process.kept_running(settings.database, settings.scheduler):
+        logging.getLogger("blindstrip").info("Ready.")
         yield
     access.database().close()
 
@@ -186,5 +201,6 @@ else:
             Route("/healthz", healthz),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(IdentityGate)],
-        exception_handlers={forms.FormRefused: _form_refused, Exception: _fault},
+        exception_handlers={forms.FormRefused: _form_refused, Unavailable: _fault, Exception: _fault},
+        on_script_error=words.unforeseen,
     )

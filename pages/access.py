@@ -14,7 +14,7 @@ from study.people import Person
 from study.roles import Action, demand
 from study.settings import Settings
 
-COOKIE = "blindstrip_sign_in"
+COOKIE = sign_in.COOKIE
 IDENTITY = "person"  # the key of st.user that app.py's gate fills through server.trustedUserHeaders
 _DRAWN_FOR = "drawn for"  # the key of session state with the person at the last run
 

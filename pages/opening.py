@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from generator.request import STEP_LIMITS
-from pages import words
+from pages import faults, words
 from pages.access import database
 from study import jobs, leak_gate, leak_page, round_plan
 from study.errors import Problems
@@ -43,7 +43,7 @@ def plan(person: Person, study: StudyDetail) -> None:
         try:
             st.info(words.plain(round_plan.in_words(round_plan.preview(database(), person, study.id, asked))))
         except Problems as error:
-            st.warning(words.plain(str(error)))
+            st.warning(words.plain(faults.told(error)))
     st.button("Open the round", type="primary", key="open-round", on_click=_ask_round, args=(person, study))
     st.caption("Draws the synthetic strips afresh, chooses recordings this study has not shown, and passes both through the leak gate.")
     if study.refused_openings:

@@ -17,7 +17,7 @@ from study.errors import NotAllowed, StudyError
 from study.people import Person, can_set_up
 from study.roles import Action, Role, demand
 
-KINDS = ("draw", "import", "fetch", "round", "practice", "demo", "utility", "quality")
+KINDS = ("draw", "import", "fetch", "round", "practice", "demo", "utility", "quality", "worth")
 LARGEST_SEED = 2**53 - 1  # what a browser counts exactly
 
 
@@ -28,7 +28,7 @@ def ask(db: Database, person: Person | None, kind: str, asked: Mapping[str, Any]
     import: {"directory": folder, "labels": CSV or None, "temporary": whether the folder goes when it is done};
     fetch: {"collection", "rhythms", "n", "folds", "seed"} of study.fetch.Asked and "accepted": whether the person accepts its licence;
     round: {"study_id": id, "plan": RoundPlan as a dict}; practice: likewise, with a PracticePlan; utility: {"study_id": id};
-    quality: study.quality.Asked as a dict;
+    quality: study.quality.Asked as a dict; worth: study.worth.Asked as a dict;
     demo: {}, asked by nobody (person None) while nobody real is in the database.
     Raises NotAllowed, or StudyError / GeneratorError for what would fail anyway and for something else of a kind that is being worked on.
     """
@@ -158,11 +158,21 @@ def _check_quality(db: Database, person: Person | None, asked: dict[str, Any]) -
     return quality.check(db, person, asked), 0
 
 
+def _check_worth(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    from study import worth
+
+    return worth.check(db, person, asked), 0
+
+
 def _check_demo(db: Database, person: Person | None, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    _only(asked, set())
+    from study import fetch
+
+    _only(asked, set(), {"collection"})
     if person is not None or not can_set_up(db):
         raise StudyError("The demo is made in an empty database only. Start blindstrip with another one (BLINDSTRIP_DATABASE) to look around.")
-    return {}, 0
+    if (collection := asked.get("collection")) is not None:
+        fetch.check_fetched(collection)
+    return {"collection": collection}, 0
 
 
 _CHECKS: dict[str, Callable[[Database, Person | None, dict[str, Any]], tuple[dict[str, Any], int]]] = {
@@ -173,6 +183,7 @@ _CHECKS: dict[str, Callable[[Database, Person | None, dict[str, Any]], tuple[dic
     "practice": _check_practice,
     "utility": _check_utility,
     "quality": _check_quality,
+    "worth": _check_worth,
     "demo": _check_demo,
 }
 

@@ -168,7 +168,7 @@ class _Reading:
             raise _Broken(DIED, f" ({self.child.end()})")
         told = _sound(lambda: dict(json.loads(line)))
         if "fault" in told:
-            _LOG.error("%s", told["fault"])
+            _LOG.error("A file could not be read, for a reason that its reader did not foresee.", extra={"more": told["fault"]})
         if "problem" in told:
             raise StudyError(str(told["problem"]))
         return told

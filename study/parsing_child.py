@@ -12,14 +12,13 @@ import json
 import os
 import sys
 import threading
-import traceback
 from dataclasses import asdict
 from typing import IO, Any
 
 from generator.errors import GeneratorError, Refused
 from generator.recordings import Candidate, find, read_recorded
 from generator.strip import to_bytes
-from study import limits
+from study import limits, log
 from study.confinement import breach
 from study.errors import StudyError
 from study.parsing import SECONDS_A_RECORDING, Asked
@@ -43,7 +42,7 @@ def main() -> int:
         _say(out, {"problem": f"{asked.directory.name}: it {TOO_MUCH_MEMORY} to be listed. Import it in parts."})
     except Exception as error:
         problem = f"{asked.directory.name}: cannot be listed ({type(error).__name__}). The server's log says more."
-        _say(out, {"fault": traceback.format_exc(), "problem": problem})
+        _say(out, {"fault": log.arisen(error), "problem": problem})
     return 0
 
 
@@ -75,7 +74,7 @@ def _read(candidate: Candidate) -> dict[str, Any]:
         return {"refused": [TOO_MUCH_MEMORY, f"{candidate.path}: {TOO_MUCH_MEMORY}. {remedy}"]}
     except Exception as error:
         message = f"{candidate.path}: {type(error).__name__}. {remedy}"
-        return {"refused": ["unreadable record", message], "fault": traceback.format_exc()}
+        return {"refused": ["unreadable record", message], "fault": log.arisen(error)}
     return {"counts": base64.b64encode(to_bytes(recording.counts)).decode(), "rate": recording.rate, "dropped": sorted(recording.dropped)}
 
 

@@ -24,7 +24,7 @@ from storage import jobs
 from storage.database import Database
 from storage.jobs import JobRow
 from storage.tables import now
-from study import speed, staging, work
+from study import log, speed, staging, work
 from study.drawing import Drawer
 from study.errors import Cancelled, Problems
 from study.jobs import KINDS
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://HOST:PORT (default: BLINDSTRIP_SCHEDULER, else one of its own)")
     parser.add_argument("--while-stdin-open", action="store_true", help="stop when standard input ends: with the process that started this one")
     given = parser.parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    log.start("runner")
     logging.getLogger("distributed").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = threading.Event()
@@ -133,7 +133,7 @@ def _do(db: Database, job: JobRow, working: dict[int, _Working], lock: threading
     except Cancelled:
         finish("cancelled", CANCELLED)
     except Problems as error:
-        _LOG.warning("Job %d (%s) failed: %s", job.id, job.kind, error)
+        _LOG.warning("Job %d (%s) failed (%s); its row says why.", job.id, job.kind, type(error).__name__)  # its words may name records
         finish("failed", str(error))
     except BaseException:
         _LOG.exception("Job %d (%s) failed.", job.id, job.kind)

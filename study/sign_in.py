@@ -19,6 +19,7 @@ from study.errors import SignInRefused, StudyError
 from study.people import Person
 from study.roles import Role
 
+COOKIE = "blindstrip_sign_in"  # which a browser keeps the token in
 HOURS = 8  # a working day; the cookie's life as well
 FAILURES = 5  # wrong passwords for a user name, known or not, lock it ...
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=15), timedelta(hours=4)  # ... for so long; each further one for twice as long

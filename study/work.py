@@ -178,7 +178,7 @@ def make_demo(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> 
     """Makes the demo: people, stand-ins, a study to read and one already read."""
     from study import demo
 
-    demo.make_demo(db, _collected(db, drawer, progress, None), progress)
+    demo.make_demo(db, _collected(db, drawer, progress, None), progress, collection=job.asked.get("collection"))
     return {}
 
 
@@ -197,6 +197,13 @@ def measure_quality(db: Database, job: JobRow, progress: Progress, drawer: Drawe
     return quality.measure_stored(db, job.asked, progress)
 
 
+def compute_worth(db: Database, job: JobRow, progress: Progress, drawer: Drawer) -> dict[str, Any]:
+    """Computes what drawn strips are worth to a classifier; its result is what the Utility page shows."""
+    from study import worth
+
+    return worth.compute(db, job.asked, progress)
+
+
 _KINDS: dict[str, Callable[[Database, JobRow, Progress, Drawer], dict[str, Any]]] = {
     "draw": draw_for_gallery,
     "import": import_folder,
@@ -206,6 +213,7 @@ _KINDS: dict[str, Callable[[Database, JobRow, Progress, Drawer], dict[str, Any]]
     "demo": make_demo,
     "utility": compute_utility,
     "quality": measure_quality,
+    "worth": compute_worth,
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.cores import cores
+from study.commands import types
 from study.commands.common import check_device, own_folder
 from study.errors import StudyError
 from study.progress_bar import ProgressBar, say
@@ -52,6 +53,11 @@ def bench_sampling(given: argparse.Namespace) -> dict[str, Any]:
 
     check_device(given.device)
     return bench.sampling(given.networks, steps=given.steps, device=given.device, say=say)
+
+
+def page_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--clicks", type=types.whole(5), default=40, help="strips read alone, and again beside the readers (default: 40)")
+    one.add_argument("--readers", type=types.whole(0), default=20, help="simulated readers at work beside (default: 20)")
 
 
 def bench_page(given: argparse.Namespace) -> dict[str, Any]:

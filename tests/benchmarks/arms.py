@@ -18,11 +18,12 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.simulate import stand_in
 from pages.access import COOKIE
 from storage.database import Database
 from study import cases
-from tests.benchmarks.page import arms_that_came, demo_round, summary
+from study.load.measure import summary
+from study.load.setting import set_up
+from tests.benchmarks.page import arms_that_came
 from tests.browser.driving import start_server
 from tests.world import GOOD_ANSWER
 
@@ -37,7 +38,7 @@ def measure(each: int = EACH) -> dict[str, Any]:
         server = start_server(Path(name))
         db = Database(server.database)
         try:
-            [(reader, token)] = demo_round(db, 2 * (each + WARMING) + 1, 1, _simulated)
+            [(reader, token)] = set_up(db, 2 * (each + WARMING) + 1, 1)
             with httpx.Client(base_url=server.url, cookies={COOKIE: token}) as client:
                 took = _read(client, cases.of_round(db, reader, 1))
             arms = np.array(arms_that_came(db, reader))
@@ -62,10 +63,6 @@ def compared(milliseconds: NDArray[np.float64], arms: NDArray[np.str_], seed: in
         "95 % interval": [round(float(low), 2), round(float(high), 2)],
         "permutation p": round((1 + sum(one >= abs(found) - 1e-12 for one in by_chance)) / (1 + PERMUTATIONS), 4),
     }
-
-
-def _simulated(rhythm: str, number: int) -> list[Any]:
-    return [stand_in(rhythm, 1_000_000 + seed) for seed in range(number)]
 
 
 def _apart(milliseconds: NDArray[np.float64], real: NDArray[np.bool_]) -> float:

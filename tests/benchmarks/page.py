@@ -8,43 +8,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 from playwright.sync_api import Page, sync_playwright
 from sqlalchemy import select
 
 from generator.request import RHYTHMS, DrawRequest
-from generator.simulate import stand_in
 from generator.sssd import draw as sssd
-from generator.strip import to_bytes
-from pages.access import COOKIE
-from storage import strips
-from storage import studies as stored
 from storage.database import Database
-from storage.tables import Placement, ReadingCase, Truth, now
-from study import cases, people, sign_in
+from storage.tables import Placement, ReadingCase, Truth
+from study.load.measure import THINKING, at_work, summary
+from study.load.setting import set_up
 from study.people import Person
-from study.protocol import Protocol
-from study.roles import Role
-from study.studies import create_study, place
 from tests.browser.conftest import _FLAGS as FLAGS
 from tests.browser.driving import ROOT, at_the_desk, free_port, on_desk, press, settled, start_server
 from tests.conftest import chromium
-from tests.websocket_client import Tab
-from tests.world import GOOD_ANSWER
 
-THINKING = (5.0, 15.0)  # seconds that a simulated reader takes for a strip
 BARE = """
 import streamlit as st
 st.session_state.setdefault("n", 0)
@@ -82,7 +66,8 @@ def measure(*, cases: int, readers: int) -> dict[str, Any]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         db = Database(server.database)
         try:
-            who = demo_round(db, 2 * cases + 2, 1 + readers)
+            drawn = [counts for rhythm in RHYTHMS for counts in _drawn(rhythm, -(-(cases + 1) // 2))]
+            who = set_up(db, 2 * cases + 2, 1 + readers, drawn)
             reader, token = who[0]
             desk = at_the_desk(server, browser, token)
             plain = browser.new_page()
@@ -91,7 +76,7 @@ def measure(*, cases: int, readers: int) -> dict[str, Any]:
             for position in range(1, cases + 1):  # in turn: what slows the machine slows both
                 lines.append(_next_line(plain, position))
                 alone.append(_next_strip(desk, position))
-            with _at_work(server.url, db, who[1:]) as answered:
+            with at_work(server.url, [token for _, token in who[1:]]) as work:
                 time.sleep(THINKING[1] if readers else 0)  # until all are in their stride
                 beside = [_next_strip(desk, position) for position in range(cases + 1, 2 * cases + 1)] if readers else []
             arms = arms_that_came(db, reader)
@@ -107,13 +92,8 @@ def measure(*, cases: int, readers: int) -> dict[str, Any]:
         "milliseconds": found | ({f"beside {readers} readers": summary(beside)} if readers else {}),
         "by arm, all of the reading page": by_arm,
         "median of the reading page / bare page": round(found["reading page"]["median"] / found["bare page"]["median"], 2),
-        **({"answers of the readers beside": len(answered)} if readers else {}),
+        **({"answers of the readers beside": len(work.taken)} if readers else {}),
     }
-
-
-def summary(ms: list[float]) -> dict[str, float]:
-    ordered = sorted(ms)
-    return {"median": round(statistics.median(ordered), 1), "95th percentile": round(ordered[max(0, -(-95 * len(ordered) // 100) - 1)], 1)}
 
 
 # ---- clicks ----
@@ -163,38 +143,6 @@ def _wait_for(page: Page, url: str) -> None:
     raise RuntimeError("The bare page did not start.")
 
 
-def demo_round(db: Database, cases: int, readers: int, draw: Callable[[str, int], Sequence[Any]] | None = None) -> list[tuple[Person, str]]:
-    """A demo study with a round for all readers, half of it drawn (draw(rhythm, number); None: by the network); each reader with their sign-in."""
-    with db.write() as session:
-        people.add_demo_person(session, "cora", "Cora Weiss", Role.COORDINATOR, "Northgate")
-        for number in range(readers):
-            people.add_demo_person(session, f"reader-{number}", f"Reader {number}", Role.READER, "Northgate")
-    found = []
-    for number in range(readers):
-        token = sign_in.sign_in_demo(db, f"reader-{number}")
-        person = sign_in.person_for(db, token)
-        assert person is not None
-        found.append((person, token))
-    coordinator = people.person_by_username(db, "cora")
-    assert coordinator is not None
-    study_id = create_study(db, coordinator, "How fast", Protocol(), [person.id for person, _ in found])
-    drawn = [counts for rhythm in RHYTHMS for counts in (draw or _drawn)(rhythm, -(-cases // 4))]
-    with db.write() as session:
-        ids = [
-            strips.add_drawing(session, strips.NewDrawing(to_bytes(counts), "AF", "c" * 64, "s", 8, 1.0, 1, i, "cpu", "round"))
-            for i, counts in enumerate(drawn)
-        ]
-        for i in range(cases - len(ids)):
-            new = strips.NewRecording(to_bytes(stand_in(RHYTHMS[i % 2], i)), RHYTHMS[i % 2], "simulator", f"r{i}", f"p{i}", 100.0, stand_in=True)
-            ids.append(strips.add_recording(session, new))
-        plan = {"cases": cases, "washout_days": 0, "min_repeat_distance": 10, "seed": 7}
-        round_id = stored.add_round(session, study_id=study_id, number=1, plan=plan, leak={}, opened_by=coordinator.id, starts_at=now())
-        codes = random.Random(5)
-        stored.add_cases(session, round_id, [stored.NewCase(strip_id or 0, "scored", f"{codes.getrandbits(64):016x}") for strip_id in ids])
-        place(session, round_id, plan, stored.cases(session, study_id), [person.id for person, _ in found])
-    return found
-
-
 def _drawn(rhythm: str, number: int) -> list[Any]:
     made = sssd.draw(DrawRequest(rhythm=rhythm, n=2 * number, seed=3, steps=8), checkpoint=sssd.load(device="cpu"))
     return [one.counts for one in made if one.counts is not None][:number]
@@ -211,32 +159,6 @@ def arms_that_came(db: Database, reader: Person) -> list[str]:
             .order_by(Placement.position)
         )
         return list(rows)[1:]
-
-
-@contextmanager
-def _at_work(url: str, db: Database, readers: list[tuple[Person, str]]) -> Iterator[list[int]]:
-    """Readers who answer, each in a thread, until the block ends; the list grows by one for each answer."""
-    over, answered = threading.Event(), list[int]()
-
-    def read(person: Person, token: str, seed: int) -> None:
-        chance = random.Random(seed)
-        with Tab(url, token, query="round=1") as tab, httpx.Client(base_url=url, cookies={COOKIE: token}) as client:
-            tab.run()
-            case = cases.of_round(db, person, 1)
-            while case and not over.wait(chance.uniform(*THINKING)):
-                sent = {"place": case["place"], "key": case["key"], "answer": GOOD_ANSWER.as_dict(), "viewing": {}}
-                case = client.post("/answer", json=sent).json()["case"]
-                answered.append(case["done"])
-
-    threads = [threading.Thread(target=read, args=(*one, number)) for number, one in enumerate(readers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answered
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import app
-from pages import front_door
+from pages import faults, front_door
 from pages.access import COOKIE
 from pages.security_headers import OVER_TLS, SECURITY_HEADERS
 from storage.database import Database
@@ -159,12 +159,12 @@ def test_behind_tls_browsers_are_told_to_stay_there(house: tuple[Server, World],
     assert ("; secure" in answer.headers["set-cookie"].lower()) is secure
 
 
-def test_a_fault_says_nothing_and_brings_the_headers() -> None:
+def test_a_fault_says_nothing_but_its_id_and_brings_the_headers() -> None:
     async def broken(_request: Request) -> Response:
         raise ZeroDivisionError("secret detail")
 
     assert app.app._exception_handlers[Exception] is app._fault
     small = Starlette(routes=[Route("/", broken)], exception_handlers={Exception: app._fault})
     answer = TestClient(small, raise_server_exceptions=False).get("/")
-    assert (answer.status_code, answer.text) == (500, "Something went wrong. The server's log says more.")
+    assert (answer.status_code, answer.text) == (500, faults.UNFORESEEN.format(answer.headers[faults.HEADER]))
     assert all(answer.headers[name] == value for name, value in SECURITY_HEADERS.items())

@@ -33,6 +33,7 @@ ALLOWED = {  # screen -> who of the world may enter it
     "results": CONDUCT,
     "gallery": {"researcher"},
     "quality": {"researcher"},
+    "utility": {"researcher"},
     "recordings": {"researcher"},
     "people": {"coordinator"},
 }

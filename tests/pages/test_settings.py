@@ -34,6 +34,7 @@ RELIED_ON = {
     "server.address": "127.0.0.1",
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
+    "logger.enableRich": False,
     "browser.gatherUsageStats": False,
     "theme.base": None,  # light or dark, as the system says
 }

@@ -86,7 +86,7 @@ MAY_ASK_FOR_ARMS = {
         "study/practice_round.py": {"_check"},  # the same for practice
     },
     "arms_after_unblinding": {
-        "storage/export.py": {"study_data", "provenance"},
+        "storage/export.py": {"origin", "provenance", "study_data"},
         "study/order_diagnostics.py": {"order_diagnostics"},  # once unblinded
     },
 }

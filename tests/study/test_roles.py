@@ -48,11 +48,13 @@ WHO_MAY: dict[str, set[Role]] = {
     **dict.fromkeys(("studies.studies", "studies.study", "order_diagnostics.order_diagnostics", "commitment.published"), ALL_BUT_READERS),
     **dict.fromkeys(("unblinding.ask", "unblinding.withdraw", "unblinding.confirm"), ALL_BUT_READERS),
     **dict.fromkeys(("results.results", "results.unblinded", "results.names", "utility.stored_utility", "jobs.ask utility"), ALL_BUT_READERS),
+    **dict.fromkeys(("unblinded_strips.on_paper", "unblinded_strips.strip_page"), ALL_BUT_READERS),
     **dict.fromkeys(("bundle.bundle", "strip_export.strips_as", "report.document.document"), ALL_BUT_READERS),
     # recordings and synthetic strips
     **dict.fromkeys(("intake.import_recordings", "jobs.ask import", "jobs.ask fetch", "jobs.ask draw"), MATERIAL),
     **dict.fromkeys(("checkpoints.known", "speed.estimate"), MATERIAL),
-    **dict.fromkeys((f"quality.{name}" for name in ("choices", "check", "latest", "strip_counts")), MATERIAL),
+    **dict.fromkeys((f"quality.{name}" for name in ("check", "latest", "strip_counts")), MATERIAL),
+    **dict.fromkeys(("strip_sets.choices", "worth.check", "worth.results", "worth.shown", "jobs.ask worth"), MATERIAL),
     **dict.fromkeys(("strips.gallery", "strips.collections", "strips.recordings", "jobs.ask quality"), MATERIAL),
     **dict.fromkeys(("rejections.of_job", "rejections.of_gallery"), MATERIAL),
 }
@@ -107,7 +109,7 @@ def asked(house: Hospital, function: Callable[..., Any], session: object, person
         **{"answer": Answer(realism=1, rhythm="NSR", morphology={}, cues=[], comment=""), "code": "no such case", "sent": {}, "shown_at": None},
         **{"username": "x", "name": "", "role": Role.READER, "site": None, "email": None, "title": "", "reader_ids": [], "draw": None},
         **{"directory": folder / "nothing", "asked": {}, "given": {}, "form": "html", "members": [], "screen": "", "pixels_per_mm": 0.0},
-        **{"request": None, "folder": folder / "nothing", "collection": "none", "rhythm": "NSR", "password": ""},
+        **{"cases": [], "request": None, "folder": folder / "nothing", "collection": "none", "rhythm": "NSR", "password": ""},
     }
     needed = [name for name, one in inspect.signature(function).parameters.items() if one.default is inspect.Parameter.empty]
     function(**{name: given[name] for name in needed})

@@ -23,6 +23,7 @@ from generator.recordings.journal import JOURNAL
 from generator.request import DrawRequest
 from study import sampling
 from study.errors import StudyError
+from tests.namespaces import machines
 from tests.study.cli_calls import call, fails, run
 from tests.study.waiting import until
 
@@ -115,23 +116,24 @@ def test_what_quality_control_rejected_is_told_and_listed(tmp_path: Path, monkey
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of a Dask scheduler, and its two workers."""
+    """The address of a Dask scheduler, and its two workers: each in a network of its own where this machine allows that."""
     where, processes = tmp_path / "scheduler.json", []
 
-    def start(kind: str, *arguments: object) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host", "127.0.0.1", "--no-dashboard", *map(str, arguments)]
+    def start(kind: str, begins: list[str], host: str, *arguments: object) -> subprocess.Popen[bytes]:
+        command = [*begins, sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host", host, "--no-dashboard", *map(str, arguments)]
         processes.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         return processes[-1]
 
-    try:
-        start("scheduler", "--port", 0, "--scheduler-file", where)
-        until(lambda: where.exists() and where.read_text().rstrip().endswith("}"))
-        address = json.loads(where.read_text())["address"]
-        yield address, [start("worker", address, "--nthreads", 1, "--no-nanny", "--local-directory", tmp_path / f"worker {i}") for i in range(2)]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    with machines(2) as (here, others):
+        try:
+            start("scheduler", [], here, "--port", 0, "--scheduler-file", where)
+            until(lambda: where.exists() and where.read_text().rstrip().endswith("}"))
+            address, own = json.loads(where.read_text())["address"], ("--nthreads", 1, "--no-nanny", "--local-directory")
+            yield address, [start("worker", *machine, address, *own, tmp_path / f"worker {i}") for i, machine in enumerate(others)]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
 
 
 def test_a_cluster_that_loses_a_worker_draws_every_strip_once(
