@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("front door")  # one server for the file
 
 PASSWORD = "read with calm eyes"
 MODULES = sorted(file.stem for file in (ROOT / "pages").glob("*.py") if file.stem != "__init__")
-SCREENS = ("conduct", "plan", "findings", "draw", "measure", "import", "team")  # what a reader has no business with, by address
+SCREENS = ("conduct", "plan", "findings", "draw", "measure", "worth", "import", "team")  # what a reader has no business with, by address
 HEADER = "x-blindstrip-person"
 
 
@@ -111,8 +111,8 @@ def test_each_role_is_offered_its_own_screens(house: House) -> None:
     assert offered == {
         "reader": ["", "me"],
         "coordinator": ["", "plan", "findings", "team", "me"],
-        "researcher": ["", "plan", "findings", "draw", "measure", "import", "me"],
-        "admin": ["", "plan", "findings", "draw", "measure", "import", "team", "me"],
+        "researcher": ["", "plan", "findings", "draw", "measure", "worth", "import", "me"],
+        "admin": ["", "plan", "findings", "draw", "measure", "worth", "import", "team", "me"],
     }
 
 
