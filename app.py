@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pages import access, desk, entrance, faults, forms, words
 from pages.security_headers import SECURITY_HEADERS, SecurityHeaders
-from study import cases, people, printing, runner_process
+from study import cases, metrics, people, printing, runner_process
 from study.errors import Problems, Unavailable
 from study.people import Person
 from study.roles import Action, may
@@ -85,7 +85,8 @@ class IdentityGate:
         elif person is not None:
             scope[PERSON] = person
             scope["headers"].append((IDENTITY_HEADER, str(person.id).encode()))
-            await self.app(scope, receive, send)
+            with metrics.SERVER.connected(person) if scope["type"] == "websocket" else contextlib.nullcontext():
+                await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": NOT_SIGNED_IN})
@@ -117,7 +118,8 @@ async def answer(request: Request) -> Response:
     except (ValueError, RecursionError):
         sent = None
     try:
-        found = await asyncio.to_thread(cases.answered, access.database(), person, sent)
+        with metrics.SERVER.timed("answer of a reader"):
+            found = await asyncio.to_thread(cases.answered, access.database(), person, sent)
     except cases.NotYours as error:
         return PlainTextResponse(str(error), 409)
     return JSONResponse(found, headers={"cache-control": "no-store", "content-encoding": "identity"})  # packed, its length would follow the samples

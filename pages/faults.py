@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import streamlit.logger
 from starlette.responses import PlainTextResponse, Response
 
-from study import log
+from study import log, metrics
 from study.errors import Problems, Unavailable
 
 HEADER = "x-blindstrip-error"  # the id, for the desk
@@ -21,12 +21,12 @@ def told(error: Exception) -> str:
     """What a person is told. A refusal speaks for itself; anything else is in the log under an id that is told."""
     if isinstance(error, Problems) and not isinstance(error, Unavailable):  # an Unavailable's words name the database: for the log
         return str(error)
-    return _said(error, log.fault(error))
+    return _said(error, _written(error))
 
 
 def answer(error: Exception, headers: Mapping[str, str] | None = None) -> Response:
     """The same, for a request that is not a screen's; what was sent may be sent again."""
-    number = log.fault(error)
+    number = _written(error)
     return PlainTextResponse(_said(error, number), 503 if isinstance(error, Unavailable) else 500, {**(headers or {}), HEADER: number})
 
 
@@ -39,6 +39,12 @@ def start_log() -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.access").propagate = False  # addresses hold links of invitations
+
+
+def _written(error: Exception) -> str:
+    number = log.fault(error)
+    metrics.SERVER.fault(number, error)
+    return number
 
 
 def _said(error: Exception, number: str) -> str:

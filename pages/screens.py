@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 
 import streamlit as st
 
-from pages import account, gallery, people, planning, quality, reading, recordings, results, studies, utility
+from pages import account, gallery, people, planning, quality, reading, recordings, results, server, studies, utility
+from study import metrics
 from study.people import Person
 from study.roles import Action, may
 
@@ -34,12 +36,22 @@ SCREENS = (
     Screen(utility.render, "Utility", "worth", ":material/model_training:", Action.SEE_STRIPS),
     Screen(recordings.render, "Recordings", "import", ":material/folder_open:", Action.IMPORT_RECORDINGS),
     Screen(people.render, "People", "team", ":material/group:", Action.MANAGE_PEOPLE),
+    Screen(server.render, "Server", "state", ":material/monitor_heart:", Action.SEE_SERVER),
 )
+
+
+def _timed(screen: Screen) -> Callable[[], None]:
+    @wraps(screen.render)
+    def render() -> None:
+        with metrics.SERVER.timed(f"screen: {screen.title}"):
+            screen.render()
+
+    return render
 
 
 def for_person(person: Person) -> dict[str, list[st.Page]]:
     """The pages for st.navigation: the screens this person may enter, the first as default, and the way out."""
     allowed = [screen for screen in SCREENS if may(person, screen.action)]
-    pages = [st.Page(s.render, title=s.title, url_path=s.url_path, icon=s.icon, default=i == 0) for i, s in enumerate(allowed)]
+    pages = [st.Page(_timed(s), title=s.title, url_path=s.url_path, icon=s.icon, default=i == 0) for i, s in enumerate(allowed)]
     out = st.Page(account.render, title="Account, sign out", url_path="me", icon=":material/account_circle:")
     return {"": pages, "Account": [out]}

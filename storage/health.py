@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select, text
@@ -32,6 +33,23 @@ def seconds_ahead(db: Database) -> float | None:
         before = now()
         there: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
     return (there.astimezone(UTC) - before).total_seconds()
+
+
+@dataclass(frozen=True)
+class Queued:
+    kind: str
+    status: str  # queued, running, cancelling
+    number: int
+    seconds: float  # since the oldest was asked for
+
+
+def queue(db: Database) -> list[Queued]:
+    """Jobs that wait or are under way, by kind and status."""
+    with db.read() as session:
+        active = select(Job.kind, Job.status, func.count(), func.min(Job.created_at)).where(Job.status.in_(("queued", "running", "cancelling")))
+        rows = session.execute(active.group_by(Job.kind, Job.status).order_by(Job.kind, Job.status)).all()
+    at = now()
+    return [Queued(kind, status, number, (at - asked).total_seconds()) for kind, status, number, asked in rows]
 
 
 def waiting_and_silent(db: Database) -> tuple[float | None, float | None]:

@@ -31,6 +31,7 @@ class Action(StrEnum):
     MANAGE_PEOPLE = "add people"
     SEE_PEOPLE = "see other people"
     SEE_AUDIT = "read the audit trail"
+    SEE_SERVER = "see how the server does"
 
 
 _CONDUCT = {
@@ -50,7 +51,7 @@ ALLOWED: dict[Role, frozenset[Action]] = {
     Role.READER: frozenset({Action.READ_CASES, Action.SEE_PEOPLE}),
     Role.COORDINATOR: frozenset(_CONDUCT),
     Role.RESEARCHER: frozenset(_MATERIAL | {Action.SEE_STUDIES, Action.UNBLIND, Action.SEE_RESULTS, Action.EXPORT, Action.SEE_PEOPLE}),
-    Role.ADMIN: frozenset(_CONDUCT | _MATERIAL),  # everything but reading: who knows where strips come from must not judge them
+    Role.ADMIN: frozenset(_CONDUCT | _MATERIAL | {Action.SEE_SERVER}),  # everything but reading: who knows where strips come from must not judge them
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.xdist_group("front door")  # one server for the file
 
 PASSWORD = "read with calm eyes"
 MODULES = sorted(file.stem for file in (ROOT / "pages").glob("*.py") if file.stem != "__init__")
-SCREENS = ("conduct", "plan", "findings", "draw", "measure", "worth", "import", "team")  # what a reader has no business with, by address
+SCREENS = ("conduct", "plan", "findings", "draw", "measure", "worth", "import", "team", "state")  # what a reader has no business with, by address
 HEADER = "x-blindstrip-person"
 
 
@@ -112,8 +113,16 @@ def test_each_role_is_offered_its_own_screens(house: House) -> None:
         "reader": ["", "me"],
         "coordinator": ["", "plan", "findings", "team", "me"],
         "researcher": ["", "plan", "findings", "draw", "measure", "worth", "import", "me"],
-        "admin": ["", "plan", "findings", "draw", "measure", "worth", "import", "team", "me"],
+        "admin": ["", "plan", "findings", "draw", "measure", "worth", "import", "team", "state", "me"],
     }
+
+
+def test_an_admin_sees_who_is_connected_and_how_long_screens_take(house: House) -> None:
+    with Tab(house.url, house.cookies["reader"]) as reader, Tab(house.url, house.cookies["admin"]) as admin:
+        reader.run()
+        shown = admin.run("state").drawn()
+    assert re.search(r"'label': 'Readers online'.*?'body': '[1-9]", shown) or re.search(r"'body': '[1-9]'[^}]*'label': 'Readers online'", shown), shown
+    assert "How long it takes" in shown
 
 
 # ---- the websocket ----
