@@ -28,6 +28,7 @@ ATTEMPTS = 2  # a chunk whose worker dies is sent again: it draws the same strip
 _NEWS = "blindstrip strips drawn"  # Dask topic: workers tell how far they are
 _SECONDS_BETWEEN_NEWS = 0.25  # from a worker; also how often it asks whether to stop. A network may be evaluated a thousand times a second
 _SECONDS_TO_CONNECT = 20
+_SECONDS_ALONE = 30  # without any of our own workers, until new ones are started: a worker starts in fewer
 _MOST_WORKERS = 8  # of 400 MB each
 _LOG = logging.getLogger(__name__)
 
@@ -207,6 +208,7 @@ class _UnderWay:
         self._flying: dict[str, Future] = {}
         self._landed = 0  # strips
         self._threads, self._counted = 0, 0.0
+        self._alone: float | None = None  # since when there has been no worker
 
     def __enter__(self) -> _UnderWay:
         return self
@@ -233,6 +235,7 @@ class _UnderWay:
         """Send chunks for the places that are this drawing's."""
         if time.monotonic() - self._counted > _SECONDS_BETWEEN_NEWS:
             self._threads, self._counted = sum(_threads(self._client, waiting)), time.monotonic()
+            self._start_workers_anew()
         while missing:
             key = f"draw-{uuid.uuid4()}"
             if not self._places.take(self, key, max(self._threads, 1)):
@@ -242,6 +245,17 @@ class _UnderWay:
             future = self._client.submit(draw_chunk, self._request, first, count, self._checkpoint, self._stop.name, key=key, pure=False)
             self._flying[key] = future
             future.add_done_callback(lambda _, key=key: self._done(key))
+
+    def _start_workers_anew(self) -> None:
+        """Where a worker of our own died and Dask's nanny has not started it again, which happens on a busy machine. What was sent waits for them."""
+        if self._threads or self._client.cluster is None:
+            self._alone = None
+        elif self._alone is None:
+            self._alone = self._counted
+        elif self._counted - self._alone > _SECONDS_ALONE:
+            self._alone = self._counted
+            self._client.cluster.scale(0)  # the nannies of the dead
+            self._client.cluster.scale(_workers())
 
     def wait(self) -> None:
         """Until there may be something to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from study.errors import Cancelled, StudyError
 from study.people import Person
 from study.work import Progress
 from tests.study import tiny
+from tests.study.waiting import until
 
 pytestmark = pytest.mark.xdist_group("runner")  # two Dask clusters at once are slow on two cores
 
@@ -133,6 +135,17 @@ def test_a_worker_that_dies_twice_over_the_same_strips_ends_the_job_and_keeps_wh
     assert set(tiny.numbers(db)) <= set(range(12)) - {tiny.DEADLY}
     assert _whole(db, deadly, 12)
     chunks = drawer.draw(DrawRequest("NSR", 4, 1, steps=4), checkpoint=deadly)  # the next job has a worker again
+    assert sum(len(chunk.samples) for chunk in chunks) == 4
+
+
+def test_where_no_worker_of_our_own_is_left_new_ones_are_started(drawer: Drawer, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_SECONDS_ALONE", 1)
+    cluster = drawer._connected().cluster
+    assert cluster is not None
+    cluster.scale(0)
+    until(lambda: not cluster.scheduler_info["workers"])
+    end = time.monotonic() + 120
+    chunks = drawer.draw(DrawRequest("NSR", 4, 1, steps=4), checkpoint=checkpoint, cancelled=lambda: time.monotonic() > end)
     assert sum(len(chunk.samples) for chunk in chunks) == 4
 
 
