@@ -196,7 +196,7 @@ def _recordings(db: Database, collection: str, report: Callable[[int, int, str],
     Returns what they are filed under.
     """
     listing = find(fetch.folder_of(collection))
-    wanted, refused, added = 2 * STAND_INS, Counter[str](), 0
+    refused, new = Counter[str](), list[strips.NewRecording]()
     for rhythm in ("NSR", "AF"):
         by_patient = {one.patient: one for one in listing.candidates if one.rhythm == rhythm}
         in_turn = [by_patient[patient] for patient in np.random.default_rng(SEED).permutation(sorted(by_patient))]
@@ -205,10 +205,9 @@ def _recordings(db: Database, collection: str, report: Callable[[int, int, str],
             if isinstance(result, Refused):
                 refused[result.reason] += 1
                 continue
-            with db.write() as session:
-                added += strips.add_recording(session, new_recording(candidate, result)) is not None
+            new.append(new_recording(candidate, result))
             taken += 1
-            report(taken if rhythm == "NSR" else STAND_INS + taken, wanted, f"Reading recordings of {COLLECTIONS[collection].title}")
+            report(len(new), 2 * STAND_INS, f"Reading recordings of {COLLECTIONS[collection].title}")
             if taken == STAND_INS:
                 break
         if taken < FEWEST:
@@ -217,7 +216,9 @@ def _recordings(db: Database, collection: str, report: Callable[[int, int, str],
                 f"Fetch more (`blindstrip fetch {collection} --n 200`), or make the demo with stand-ins."
             )
     with db.write() as session:
-        audit.append(session, None, "demo recordings read", collection, {"new": added, "refused": dict(refused), "seed": SEED})
+        added = [strips.add_recording(session, one) for one in new]
+        told = {"new": sum(strip_id is not None for strip_id in added), "refused": dict(refused), "seed": SEED}
+        audit.append(session, None, "demo recordings read", collection, told)
     return listing.candidates[0].collection
 
 
