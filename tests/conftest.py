@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 NO_DATA = "no ../shared/data beside the checkout: real recordings are not part of the project"
-MUST_RUN = [one for one in os.environ.get("BLINDSTRIP_TESTS_MUST_RUN", "").split(",") if one]  # what may not be skipped: CI says "browser,postgresql,nginx"
+MUST_RUN = [
+    one for one in os.environ.get("BLINDSTRIP_TESTS_MUST_RUN", "").split(",") if one
+]  # what may not be skipped: CI says "browser,postgresql,nginx"
 
 
 def chromium() -> str | None:

@@ -121,7 +121,9 @@ def test_an_admin_sees_who_is_connected_and_how_long_screens_take(house: House) 
     with Tab(house.url, house.cookies["reader"]) as reader, Tab(house.url, house.cookies["admin"]) as admin:
         reader.run()
         shown = admin.run("state").drawn()
-    assert re.search(r"'label': 'Readers online'.*?'body': '[1-9]", shown) or re.search(r"'body': '[1-9]'[^}]*'label': 'Readers online'", shown), shown
+    assert re.search(r"'label': 'Readers online'.*?'body': '[1-9]", shown) or re.search(r"'body': '[1-9]'[^}]*'label': 'Readers online'", shown), (
+        shown
+    )
     assert "How long it takes" in shown
 
 

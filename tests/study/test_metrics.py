@@ -50,7 +50,12 @@ def test_all_faults_are_counted_and_the_latest_told_without_their_words() -> Non
     for i in range(FAULTS_TOLD + 5):
         metrics.fault(f"ID{i}", ValueError("who said what"))
     now = metrics.state([])
-    assert (now.faults, len(now.latest), now.latest[0].number, now.latest[0].kind) == (FAULTS_TOLD + 5, FAULTS_TOLD, f"ID{FAULTS_TOLD + 4}", "ValueError")
+    assert (now.faults, len(now.latest), now.latest[0].number, now.latest[0].kind) == (
+        FAULTS_TOLD + 5,
+        FAULTS_TOLD,
+        f"ID{FAULTS_TOLD + 4}",
+        "ValueError",
+    )
     assert "who said what" not in repr(now)
 
 

@@ -42,7 +42,8 @@ WHO_MAY: dict[str, set[Role]] = {
     **dict.fromkeys(("practice_round.check_practice", "practice_round.open_practice", "jobs.ask practice"), CONDUCT),
     **dict.fromkeys(("people.waiting", "people.to_manage", "people.delete_person", "people.set_email"), CONDUCT),
     **dict.fromkeys(("invitations.invite", "invitations.new_link"), CONDUCT),
-    **dict.fromkeys(("people.change_role", "metrics.state"), {Role.ADMIN}),
+    "people.change_role": {Role.ADMIN},
+    "metrics.state": {Role.ADMIN},
     "people.people": EVERYBODY,
     # follow, unblind, see results
     **dict.fromkeys(("studies.studies", "studies.study", "order_diagnostics.order_diagnostics", "commitment.published"), ALL_BUT_READERS),
