@@ -28,14 +28,15 @@ class PostgresServer:
         """At once, whoever is connected."""
         self._run("-m", "immediate", "stop")
 
-    def new_database(self) -> str:
-        """The URL of an empty database; the one before is gone."""
+    def new_database(self, name: str = "blindstrip") -> str:
+        """The URL of an empty database; the one before of that name is gone."""
         import psycopg
+        from psycopg.sql import SQL, Identifier
 
         with psycopg.connect(host=str(self.folder), user="tester", dbname="postgres", autocommit=True) as connection:
-            connection.execute("DROP DATABASE IF EXISTS blindstrip WITH (FORCE)")
-            connection.execute("CREATE DATABASE blindstrip")
-        return f"postgresql://tester@/blindstrip?host={self.folder}"
+            connection.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        return f"postgresql://tester@/{name}?host={self.folder}"
 
     def _run(self, *arguments: str) -> None:
         subprocess.run([*self._control, *arguments], check=True, capture_output=True, env=self._environment, cwd=self.folder)

@@ -31,7 +31,7 @@ class Server:
     def wait(self, every: float = 0.05) -> None:
         """Until it answers and reaches its database. Raises StudyError where it does not."""
         end = time.monotonic() + _SECONDS_TO_START
-        while not _well(self.url):
+        while not is_well(self.url):
             if self.process.poll() is not None or time.monotonic() > end:
                 said = self.log.read_text(errors="replace").strip().splitlines()[-5:]
                 raise StudyError(f"The server did not start. Its last words: {' '.join(said) or 'none'}")
@@ -64,7 +64,8 @@ def free_port() -> int:
     return port
 
 
-def _well(url: str) -> bool:
+def is_well(url: str) -> bool:
+    """Whether a server answers there and reaches its database."""
     try:
         with urllib.request.urlopen(url + "/healthz", timeout=2) as answer:
             return bool(answer.status == 200)

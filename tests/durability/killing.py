@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -18,7 +21,7 @@ from storage.tables import Judgement, Placement
 from study import audit_check
 from study.answers import Answer
 from study.load.reader import Away, Case, Reader, some_answer
-from study.load.server import Server, free_port, start
+from study.load.server import Server, free_port, is_well, start
 from study.load.setting import set_up
 from study.people import Person
 from tests.durability.unit import command
@@ -59,8 +62,8 @@ class Report:
     seconds: float
 
 
-def run(url: str, folder: Path, kills: int, seed: int) -> Report:
-    """Prints each kill.
+def run(url: str, folder: Path, kills: int, seed: int, unit: tuple[str, str] | None = None) -> Report:
+    """Prints each kill. unit: name and address of a systemd service on that database, which is killed in place of a server of our own.
 
     Raises AssertionError where an acknowledged judgement is missing, another or doubled, or an order does not go on; StorageError where the
     audit trail does not hold.
@@ -69,7 +72,7 @@ def run(url: str, folder: Path, kills: int, seed: int) -> Report:
     with closing(Database(url)) as db:
         db.migrate()
         who = set_up(db, CASES_PER_KILL * (kills + 1), READERS, strip=lambda _rhythm, number: beats(number))
-    service, over = _Service(url, folder), threading.Event()
+    service, over = _Unit(*unit) if unit else _Service(url, folder), threading.Event()
     service.start()
     told = [Told() for _ in who]
     faults: list[BaseException] = []
@@ -139,6 +142,30 @@ class _Service:
         psutil.wait_procs(family, timeout=10)
 
 
+class _Unit:
+    """The server of a systemd unit: we kill its main process, systemd does the rest. `since`: Unix time of the last start."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self._name, self.address, self._killed = name, address, 0
+        self.since = 0.0
+
+    def start(self) -> None:
+        """Waits until systemd has."""
+        until(lambda: self._main() not in (0, self._killed))
+        self.since = time.time()
+
+    def wait(self) -> None:
+        until(lambda: is_well(self.address))
+
+    def kill(self) -> None:
+        self._killed = self._main()
+        os.kill(self._killed, signal.SIGKILL)
+
+    def _main(self) -> int:
+        shown = subprocess.run(["systemctl", "show", "--property=MainPID", "--value", self._name], check=True, capture_output=True, text=True)
+        return int(shown.stdout)
+
+
 def _kept(faults: list[BaseException], read: object, *details: object) -> None:
     try:
         read(*details)  # type: ignore[operator]
@@ -146,7 +173,7 @@ def _kept(faults: list[BaseException], read: object, *details: object) -> None:
         faults.append(fault)
 
 
-def _read(service: _Service, whose: tuple[Person, str], told: Told, seed: int, over: threading.Event) -> None:
+def _read(service: _Service | _Unit, whose: tuple[Person, str], told: Told, seed: int, over: threading.Event) -> None:
     """Until it is over: thinks, sends, and sends again what no receipt came for."""
     chance = random.Random(seed)
     with Reader(service.address, whose[1]) as reader:
@@ -165,7 +192,7 @@ def _opened(reader: Reader) -> Case | None:
             time.sleep(BETWEEN_ATTEMPTS)
 
 
-def _sent(reader: Reader, case: Case, answer: Answer, told: Told, service: _Service) -> Case | None:
+def _sent(reader: Reader, case: Case, answer: Answer, told: Told, service: _Service | _Unit) -> Case | None:
     while True:
         since, told.attempts = service.since, told.attempts + 1
         try:
@@ -178,7 +205,7 @@ def _sent(reader: Reader, case: Case, answer: Answer, told: Told, service: _Serv
             return following
 
 
-def _next_cases(service: _Service, who: list[tuple[Person, str]], told: list[Told]) -> None:
+def _next_cases(service: _Service | _Unit, who: list[tuple[Person, str]], told: list[Told]) -> None:
     """Each reader's screen shows the case after the last that was acknowledged."""
     for (person, token), one in zip(who, told, strict=True):
         with Reader(service.address, token) as reader:

@@ -10,13 +10,14 @@ from argon2 import PasswordHasher
 
 from storage.database import Database
 from study import passwords
+from tests.databases import new_url
 from tests.study.cli_calls import Run, run
 from tests.wfdb_files import signals, write_record
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'study.db'}"
+    return new_url(tmp_path)
 
 
 @pytest.fixture

@@ -33,12 +33,13 @@ from study.leak_gate import REFUSED_BY_THE_GATE
 from study.people import Person
 from study.results import Results, records, results
 from study.roles import Role
+from tests.databases import new_url
 from tests.study.factory import Planted, PlantedReader, read_study
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('bundle') / 'study.db'}")
+    database = Database(new_url(tmp_path_factory.mktemp("bundle")))
     database.migrate()
     yield database
     database.close()

@@ -26,6 +26,7 @@ from study.reading import next_case, rounds_to_read
 from study.results import results
 from study.roles import Role
 from study.studies import create_study, studies, study
+from tests.databases import new_url
 from tests.physionet_server import lay_out_ptbxl
 from tests.study.hospital import Drawer, open_gate, shut_gate
 
@@ -45,7 +46,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A finished demo, whose rounds opened although the gate said no; tests only look at it."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('demo') / 'demo.db'}")
+    database = Database(new_url(tmp_path_factory.mktemp("demo")))
     database.migrate()
     one = Made(database, Drawer(), [])
     assert make_demo(database, one.drawer, lambda *news: one.told.append(news), gate=shut_gate)

@@ -23,13 +23,14 @@ from study.report.facts import Found
 from study.report.parts import Dot, Line, Picture, Word
 from study.report.svg import svg
 from study.results import Results, records, results_of
+from tests.databases import new_url
 from tests.study.factory import read_study
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
     """Two rounds, made of one, with a mark in some readings of synthetic strips."""
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('exhibits') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("exhibits")))
     db.migrate()
     planted = read_study(db, cases=16, repeats=2)
     with db.read() as session:

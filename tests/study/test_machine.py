@@ -21,6 +21,7 @@ from study import machine, machine_strips, utility
 from study.errors import StudyError
 from study.judgements import judgement_table
 from study.results import of_classifiers, records
+from tests.databases import new_url
 from tests.study.factory import CHECKPOINT, PlantedReader, read_study
 
 RIGHT, WRONG = PlantedReader("Heidelberg", 1.0), PlantedReader("Mannheim", 0.0)
@@ -59,7 +60,7 @@ def one(table: pd.DataFrame, **wanted: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('machine') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("machine")))
     db.migrate()
     yield db
     db.close()
@@ -276,7 +277,7 @@ def test_the_job_asks_the_machines_once_and_again_where_the_result_is_stale(room
 def test_strips_that_are_not_those_that_were_read_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     from storage.tables import Strip
 
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('changed') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("changed")))
     db.migrate()
     planted = read_study(db, [RIGHT], cases=8, repeats=0)
     with db.write() as session:

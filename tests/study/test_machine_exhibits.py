@@ -21,13 +21,14 @@ from study.report.facts import Found, shown
 from study.report.parts import Dot, Line, Word
 from study.report.svg import svg
 from study.results import Results, records, results_of
+from tests.databases import new_url
 from tests.study.factory import PlantedReader, read_study
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Two readers, a machine with a score of its own for every strip, and one strip without a distance."""
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('pictures') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("pictures")))
     db.migrate()
     planted = read_study(db, [PlantedReader("Heidelberg", 0.8), PlantedReader("Mannheim", 0.5)], cases=24, repeats=0)
     with db.read() as session:

@@ -31,6 +31,7 @@ from study.results import results
 from study.rounds import open_round
 from study.studies import add_readers, create_study, study
 from tests import ending
+from tests.databases import new_url
 from tests.study.hospital import PLAUSIBLE, Drawer, Hospital, add_recordings, hospital, just_now, open_gate
 
 CASES = 12
@@ -337,7 +338,7 @@ def test_the_washout_counts_both_parts(house: Hospital, monkeypatch: pytest.Monk
 @pytest.fixture(scope="module")
 def read_through(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hospital, int]]:
     """A study that four readers have read: their qualities, rhythms and calls differ from case to case, and some were corrected."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('phases') / 'study.db'}")
+    database = Database(new_url(tmp_path_factory.mktemp("phases")))
     database.migrate()
     house = hospital(database)
     study_id, round_id = open_one(house)

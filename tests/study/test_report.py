@@ -40,6 +40,7 @@ from study.report.pdf import pdf
 from study.results import Results, records, results, results_of
 from study.roles import Role
 from study.studies import create_study
+from tests.databases import new_url
 from tests.study.cli_calls import fails, run
 from tests.study.factory import Planted, PlantedReader, read_study
 from tests.study.hospital import Drawer, add_recordings, hospital
@@ -47,7 +48,7 @@ from tests.study.hospital import Drawer, add_recordings, hospital
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('report') / 'study.db'}")
+    database = Database(new_url(tmp_path_factory.mktemp("report")))
     database.migrate()
     yield database
     database.close()

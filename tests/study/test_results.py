@@ -31,6 +31,7 @@ from study.roles import Role
 from study.rounds import open_round
 from study.studies import create_study
 from tests import ending
+from tests.databases import new_url
 from tests.study.factory import Planted, PlantedReader, read_study
 from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospital, just_now, open_gate
 
@@ -38,7 +39,7 @@ from tests.study.hospital import Drawer, Hospital, add_recordings, answer, hospi
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database that these tests only look at."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('results') / 'study.db'}")
+    database = Database(new_url(tmp_path_factory.mktemp("results")))
     database.migrate()
     yield database
     database.close()
@@ -217,7 +218,7 @@ class Read:
 @pytest.fixture(scope="module")
 def rotated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
     """Two rounds: in the first cases rotate and there are controls, the second shows some of its cases again."""
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('rotated') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("rotated")))
     db.migrate()
     house = hospital(db)
     add_recordings(db, 30)

@@ -21,6 +21,7 @@ from study.practice_round import PracticePlan
 from study.protocol import Protocol
 from study.roles import Role
 from study.round_plan import RoundPlan
+from tests.databases import new_url
 from tests.study.hospital import Hospital, hospital
 
 READERS = {Role.READER}
@@ -93,7 +94,7 @@ def test_everything_that_takes_a_person_is_in_the_table() -> None:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('roles') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("roles")))
     db.migrate()
     yield hospital(db)
     db.close()

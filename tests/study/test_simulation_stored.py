@@ -25,6 +25,7 @@ from study.simulation.figures import Compared, Study, from_results, quick
 from study.simulation.model import Planted, Readers, draw_readers, draw_steps, rng, shown
 from study.simulation.stored import Kept, simulate
 from study.simulation.truth import of_new_readers
+from tests.databases import new_url
 
 pytestmark = pytest.mark.xdist_group("simulated study")  # one stored study for the file
 
@@ -35,7 +36,7 @@ WHEN = ["shown_at", "submitted_at", "seconds"]
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('simulated') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("simulated")))
     db.migrate()
     yield db
     db.close()

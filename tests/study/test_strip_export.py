@@ -25,13 +25,14 @@ from study.exports import EXPORTED
 from study.people import Person
 from study.roles import Role
 from study.strip_export import strips_as
+from tests.databases import new_url
 from tests.study.cli_calls import run
 from tests.study.factory import Planted, read_study
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('strips') / 'study.db'}")
+    database = Database(new_url(tmp_path_factory.mktemp("strips")))
     database.migrate()
     yield database
     database.close()

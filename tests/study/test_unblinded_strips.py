@@ -23,6 +23,7 @@ from study.people import Person
 from study.protocol import Protocol
 from study.roles import Role
 from study.unblinded_strips import CLOSED, measured, on_paper, strip_page
+from tests.databases import new_url
 from tests.study.factory import CHECKPOINT, Planted, PlantedReader, read_study
 
 READERS = [PlantedReader("Heidelberg", 0.8), PlantedReader("Mannheim", 0.4)]
@@ -53,7 +54,7 @@ class Read:
 
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
-    db = Database(f"sqlite:///{tmp_path_factory.mktemp('strips') / 'study.db'}")
+    db = Database(new_url(tmp_path_factory.mktemp("strips")))
     db.migrate()
     planted = read_study(db, READERS, cases=16, repeats=2, draw=stand_in)
     new = strips.NewRecording(to_bytes(stand_in("NSR", 9001)), "NSR", "ward", "secret-record", "secret-patient", 500.0)
