@@ -66,9 +66,14 @@ def canonical_from_stored(millivolts: NDArray[np.floating]) -> Counts:
     return canonical(millivolts, RATE, STORED, name="sample")
 
 
+def band_passed(leads: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(..., samples) at 100 samples/s, zero-phase 0.5 to 40 Hz, as the canonical form has it."""
+    return np.asarray(signal.sosfiltfilt(_BAND_PASS, leads, axis=-1, padtype="even", padlen=EDGE))
+
+
 def canonical_from_unfiltered(eight: NDArray[np.float64]) -> Counts:
     """The last step, for what `unfiltered` gave: zero-phase 0.5 to 40 Hz, rounded to counts, each lead's (lower) median removed exactly."""
-    filtered = signal.sosfiltfilt(_BAND_PASS, eight, axis=-1, padtype="even", padlen=EDGE)
+    filtered = band_passed(eight)
     return _centred(np.rint(filtered / (MICROVOLTS_PER_COUNT / 1000)).astype(np.int64))
 
 
@@ -168,6 +173,7 @@ __all__ = [
     "SAMPLES",
     "STORED",
     "Counts",
+    "band_passed",
     "canonical",
     "canonical_from_stored",
     "canonical_from_unfiltered",

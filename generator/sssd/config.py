@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,8 +19,9 @@ from generator.request import DrawRequest
 from generator.sssd.average_beat import BINS
 from generator.sssd.rhythm import OFFSET_CHANNEL, TRACK_CHANNELS, RRModel
 from generator.sssd.schedule import Schedule
+from generator.sssd.variation import VariationModel
 
-FORMAT = 4
+FORMAT = 5
 
 # Published code has two kernels that differ: with pykeops or its CUDA extension both poles of a pair are summed ("conjugate"), its plain PyTorch
 # fallback sums the kept half only. Weights want the form that they were trained with.
@@ -122,6 +123,7 @@ class Config:
     rr: dict[str, RRModel]  # rhythm to RR model; empty for networks without a rhythm track
     trained: dict[str, object]  # how, or what it was converted from: told, never used
     beat: BeatConfig | None = None  # where the network is given an average beat
+    variation: Mapping[str, VariationModel] = field(default_factory=dict)  # of rhythms whose strips are made to vary so; others stay as drawn
     margin: int = 0  # samples that are drawn beyond either end and cut off: a network knows less at the ends and draws half beats there
 
     def __post_init__(self) -> None:
@@ -143,6 +145,8 @@ class Config:
             raise GeneratorError("A network with beat_given, and no other, needs a network that draws average beats (field beat).")
         if self.beat is not None:
             self._check_beat(self.beat)
+        if self.variation and (self.beat is None or not set(self.variation) <= set(self.labels)):
+            raise GeneratorError("variation, how strips depart from their average beat, needs the field beat and names rhythms of the labels.")
         beyond = [place for places in self.labels.values() for place in places if not 0 <= place < self.network.label_embed_classes]
         if beyond:
             raise GeneratorError(f"labels name position {beyond[0]}; the network knows 0 to {self.network.label_embed_classes - 1}.")
@@ -169,6 +173,7 @@ class Config:
             "labels": {rhythm: list(places) for rhythm, places in self.labels.items()},
             "rr": {rhythm: model.as_dict() for rhythm, model in self.rr.items()},
             "beat": None if self.beat is None else {**asdict(self.beat), "scale": list(self.beat.scale)},
+            "variation": {rhythm: model.as_dict() for rhythm, model in self.variation.items()},
         }
 
     @classmethod
@@ -184,7 +189,9 @@ class Config:
                     f"{name}: its average beats are read by straight lines, those of this program by splines, which keep a QRS complex sharp. "
                     "Train it anew, or draw with the version that trained it."
                 )
-            values = {**values, "format": FORMAT}
+            values = {**values, "format": 4}
+        if values.get("format") == 4:  # before strips were scaled to how much recordings vary
+            values = {**values, "format": FORMAT, "variation": {}}
         wanted = {field.name for field in fields(cls)} | {"format", "rate"}
         network = values.get("network")
         missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)
@@ -210,6 +217,7 @@ class Config:
                 rr={rhythm: RRModel.from_dict(model) for rhythm, model in dict(values["rr"]).items()},
                 beat=None if values["beat"] is None else _beat_config(values["beat"]),
                 trained=dict(values["trained"]),
+                variation={rhythm: VariationModel.from_dict(model) for rhythm, model in dict(values["variation"]).items()},
                 margin=int(values["margin"]),
             )
         except (GeneratorError, TypeError, ValueError) as error:

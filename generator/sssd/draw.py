@@ -31,6 +31,7 @@ from generator.sssd.evaluator import Evaluator, one_thread
 from generator.sssd.rhythm import OFFSET_CHANNEL, track
 from generator.sssd.samplers import ancestral, denoiser, dpm_solver_pp_2m, start, times_even_in_log_snr
 from generator.sssd.schedule import Schedule
+from generator.sssd.variation import VariationModel, varied
 from generator.strip import RATE, SAMPLES, SECONDS, Counts, canonical_from_stored
 
 Progress = Callable[[float, int], None]  # strips done (with fractions), strips to draw
@@ -178,9 +179,20 @@ def _draw_batch(request: DrawRequest, model: Model, numbers: range, size: int, o
         x = _sample(request, model.evaluator, config.schedule, labels, placed, started, noise("strip", samples), on_step)
         channels = x.double().cpu().numpy()[places][..., config.margin : config.margin + SAMPLES]
     mv = limb_weights(config.leads) @ (channels * np.array(config.std_mv)[:, None] + np.array(config.mean_mv)[:, None])
+    if request.rhythm in config.variation:
+        mv = _varied(mv, r_times, config.variation[request.rhythm], sources)
     return [
         _through_quality_control(request, model, number, strip, times, checked) for number, strip, times in zip(numbers, mv, r_times, strict=True)
     ]
+
+
+def _varied(
+    mv: NDArray[np.float64], r_times: list[NDArray[np.float64] | None], model: VariationModel, sources: list[_Sources]
+) -> NDArray[np.float64]:
+    of_each = zip(mv, r_times, sources, strict=True)
+    return np.stack(
+        [varied(strip, times[(times >= 0) & (times < SECONDS)], model, one.variation) for strip, times, one in of_each if times is not None]
+    )
 
 
 def _sample(
@@ -224,15 +236,16 @@ def _through_quality_control(
 
 @dataclass(frozen=True)
 class _Sources:
-    """One source of randomness for the rhythm, the strip's noise and its average beat's noise: a chosen heart rate leaves the noise as it was."""
+    """A source of randomness for each thing that is drawn: a chosen heart rate leaves the noise as it was."""
 
     rhythm: np.random.Generator
     strip: np.random.Generator
     beat: np.random.Generator
+    variation: np.random.Generator
 
 
 def _sources(request: DrawRequest, number: int) -> _Sources:
-    seeds = np.random.SeedSequence([request.seed, RHYTHMS.index(request.rhythm), number]).spawn(3)
+    seeds = np.random.SeedSequence([request.seed, RHYTHMS.index(request.rhythm), number]).spawn(4)
     return _Sources(*map(np.random.default_rng, seeds))
 
 

@@ -102,12 +102,15 @@ class Settings:
     strip: Recipe = field(default_factory=_of_strips)  # the network that draws strips around them
     beat_share: float = 0.15  # of the minutes go to average beats
     save_seconds: float = 60.0
+    varied: tuple[str, ...] = ("NSR",)  # rhythms whose drawn strips are made to vary as those trained on; AF varies by itself, and more looked drawn
     only_strips: bool = False  # trained further: average beats stay as they are, and all minutes go to strips
     start: str | None = None  # SHA-256 of the checkpoint that was trained further
 
     def __post_init__(self) -> None:
         if not self.strip.network.beat_given:
             raise GeneratorError("Training is of a network that is given an average beat: beat_given must be true.")
+        if not set(self.varied) <= set(RHYTHMS):
+            raise GeneratorError(f"varied names {', '.join(self.varied)}. Choose of {', '.join(RHYTHMS)}.")
         if not 0 < self.beat_share < 1:
             raise GeneratorError(f"beat_share is {self.beat_share:g}. Choose a share between 0 and 1.")
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,7 @@ from generator.copies import Reference
 from generator.errors import GeneratorError
 from generator.leads import STORED
 from generator.request import RHYTHMS, TRAINING_BEATS, checkpoint_sha256
-from generator.sssd import checkpoint
+from generator.sssd import checkpoint, variation
 from generator.sssd.batches import BeatBatches, Standardised, StripBatches
 from generator.sssd.config import BeatConfig, Config, read_config
 from generator.sssd.network import Network
@@ -223,6 +224,7 @@ class _Run:
             rr=self._rr_models(),
             beat=BeatConfig(beat.network, beat.schedule, tuple(round(float(v), 6) for v in self.beat_scale)),
             trained=self._trained(),
+            variation=self._variation_models,
             margin=_MARGIN_STEPS * strip.network.fold,
         )
 
@@ -251,6 +253,12 @@ class _Run:
     def _rr_models(self) -> dict[str, RRModel]:
         of = {name: [times for times, rhythm in zip(self.data.r_times, self.data.rhythm, strict=True) if rhythm == name] for name in RHYTHMS}
         return {name: fit(times, breathes=name == "NSR") for name, times in of.items()}
+
+    @cached_property
+    def _variation_models(self) -> dict[str, variation.VariationModel]:
+        mv = self.strips.mv[self.keep]
+        of = {name: np.flatnonzero(self.data.rhythm == name) for name in self.settings.varied}
+        return {name: variation.fit(list(mv[rows]), [self.data.r_times[row] for row in rows]) for name, rows in of.items()}
 
 
 def _accelerator(device: str, precision: Precision | None) -> Accelerator:

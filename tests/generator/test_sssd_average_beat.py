@@ -42,7 +42,7 @@ def _offset(rr: float, jitter: float = 0.0, seed: int = 0) -> NDArray[np.float32
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint")
-    _write(path, SMALL)
+    write_checkpoint(path, SMALL)
     return path
 
 
@@ -51,13 +51,14 @@ def _counts(drawn: draw.Drawn) -> Counts:
     return drawn.counts
 
 
-def _write(path: Path, config: Config, *, seed: int = 0) -> None:
+def write_checkpoint(path: Path, config: Config, *, seed: int = 0) -> Path:
     network, beat = Network(config.network), Network(OF_BEAT)
     network.initialise(seed=0)
     beat.initialise(seed=seed)
     for one in (network, beat):
         torch.nn.init.normal_(one.last_2.weight, std=0.1)
     checkpoint.save(path, network, config, beat=beat)
+    return path
 
 
 @given(rr=st.floats(0.4, 1.6), jitter=st.floats(0, 0.15), seed=st.integers(0, 50))
@@ -142,7 +143,7 @@ def test_a_strip_follows_its_average_beat(folder: Path, tmp_path: Path) -> None:
     counts = [_counts(one) for one in draw.draw(request, checkpoint=folder, quality_control=False)]
     again = [_counts(one) for one in draw.draw(request, first=1, count=1, checkpoint=folder, quality_control=False)]
     assert np.array_equal(counts[1], again[0])
-    _write(tmp_path, SMALL, seed=5)
+    write_checkpoint(tmp_path, SMALL, seed=5)
     other = [_counts(one) for one in draw.draw(request, checkpoint=tmp_path, quality_control=False)]
     assert not np.array_equal(counts[0], other[0])
 
@@ -197,6 +198,8 @@ def test_average_beats_of_another_form_are_refused(folder: Path, tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps({**values, "format": 3}))
     with pytest.raises(GeneratorError, match="read by straight lines"):
         read_config(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**{name: value for name, value in values.items() if name != "variation"}, "format": 4}))
+    assert read_config(tmp_path) == SMALL
     plain = {**values, "format": 3, "beat": None, "network": {**values["network"], "beat_given": False, "track_channels": 7}}
     (tmp_path / "config.json").write_text(json.dumps(plain))
     assert read_config(tmp_path).beat is None
@@ -221,7 +224,7 @@ def test_a_network_that_is_given_a_beat_needs_its_channels() -> None:
 def test_strips_with_a_margin_are_cut_out_of_longer_ones(folder: Path, tmp_path: Path) -> None:
     """The network draws 10 s and the margin; the R times told are those inside, where QRS complexes lie."""
     request = DrawRequest("NSR", 2, 3, steps=4)
-    _write(tmp_path, dataclasses.replace(SMALL, margin=40))
+    write_checkpoint(tmp_path, dataclasses.replace(SMALL, margin=40))
     model = checkpoint.load(tmp_path)
     assert model.evaluator.samples == 1080
     for with_margin, without in zip(*(draw.draw(request, checkpoint=one, quality_control=False) for one in (model, folder)), strict=True):

@@ -310,7 +310,7 @@ def test_a_checkpoint_without_average_beats_is_widened_and_gets_them(strips: Tra
     with_beat = train.train(strips, tmp_path / "with", iterations=1, device="cpu", settings=SMALL)
     narrow = dataclasses.replace(SMALL.strip.network, track_channels=7, beat_given=False)
     network = _noisy(narrow)
-    config = dataclasses.replace(read_config(with_beat), network=narrow, beat=None)
+    config = dataclasses.replace(read_config(with_beat), network=narrow, beat=None, variation={})
     checkpoint.save(tmp_path / "before", network, config)
     further = train.train(strips, tmp_path / "further", iterations=1, device="cpu", settings=_still(SMALL), start=tmp_path / "before")
     wide, beat = checkpoint.load_networks(further)
