@@ -9,10 +9,14 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.postgres_server import PostgresServer, postgres_server
 
 ON_POSTGRESQL = os.environ.get("BLINDSTRIP_TESTS_ON") == "postgresql"
 _NUMBERS = itertools.count()
+
+looks_into_sqlite = pytest.mark.skipif(ON_POSTGRESQL, reason="looks at SQLite's own words, plans or file")
 
 
 def new_url(folder: Path) -> str:

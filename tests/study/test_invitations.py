@@ -17,6 +17,7 @@ from study import invitations, people, sign_in
 from study.errors import NotAllowed, SignInRefused, StudyError
 from study.people import Person
 from study.roles import Role
+from tests.databases import looks_into_sqlite
 from tests.joining import PASSWORD, joined
 
 
@@ -80,6 +81,7 @@ def test_a_link_ends_after_a_week_with_a_newer_one_and_with_the_account(db: Data
         assert session.scalars(select(Invitation)).all() == []
 
 
+@looks_into_sqlite
 def test_the_link_itself_is_not_in_the_database(db: Database, admin: Person) -> None:
     made = invitations.invite(db, admin, "rita", "Rita", Role.READER, "South")
     with db.engine.connect() as connection:

@@ -15,6 +15,7 @@ from study import passwords, people, sign_in
 from study.errors import SignInRefused, StudyError
 from study.people import Person
 from study.roles import Role
+from tests.databases import looks_into_sqlite
 
 PASSWORD = "correct horse battery"
 
@@ -95,6 +96,7 @@ def test_signing_in_and_out(db: Database) -> None:
         assert audit.verify(session) == 4  # set up, signed in, signed in, signed out
 
 
+@looks_into_sqlite
 def test_the_token_itself_is_not_in_the_database(db: Database) -> None:
     token = sign_in.set_up(db, "ada", "Ada", PASSWORD, None)
     with db.engine.connect() as connection:
@@ -120,6 +122,7 @@ def test_a_sign_in_ends_with_its_person(db: Database) -> None:
         sign_in.sign_in(db, "ada", PASSWORD)
 
 
+@looks_into_sqlite
 def test_looking_a_sign_in_up_is_one_query_by_an_index(db: Database) -> None:
     token = sign_in.set_up(db, "ada", "Ada", PASSWORD, None)
     statements: list[tuple[str, tuple[object, ...]]] = []

@@ -16,6 +16,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from storage import export, snapshots
+from storage.base import Base
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import Judgement, Person, Snapshot, Strip, Study, Truth
@@ -23,6 +24,7 @@ from study.bundle import bundle
 from study.errors import StudyError
 from study.result_record import NO_SNAPSHOT
 from study.results import TABLES, Results, results, unblinded
+from tests.databases import ON_POSTGRESQL
 from tests.study.factory import Planted, PlantedReader, read_study
 
 FEW = (PlantedReader("Heidelberg", 0.8), PlantedReader("Mannheim", 0.6))
@@ -40,8 +42,12 @@ def same(one: Results, other: Results) -> None:
 
 
 def unlocked(db: Database) -> None:
-    """Somebody with the file in hand takes the triggers away."""
+    """Somebody who owns the database takes the triggers away."""
     with db.write() as session:
+        if ON_POSTGRESQL:
+            for table in Base.metadata.tables:
+                session.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+            return
         for name in session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
             session.execute(text(f"DROP TRIGGER {name}"))
 
