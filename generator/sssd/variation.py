@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
-from sklearn.decomposition import FactorAnalysis
 from threadpoolctl import threadpool_limits
 
 from generator.errors import GeneratorError
@@ -214,6 +213,8 @@ def fit(strips: Sequence[NDArray[np.floating]], r_times: Sequence[NDArray[np.flo
 
     GeneratorError with fewer than ten strips.
     """
+    from sklearn.decomposition import FactorAnalysis  # who only reads a checkpoint's configuration, such as a screen, does without
+
     parts = [_Parts.of(strip, times) for strip, times in zip(strips, r_times, strict=True)]
     whole = [one for one in parts if one is not None]
     if len(whole) < _FEWEST:
