@@ -34,7 +34,7 @@ _LOW_PASSES = [signal.butter(2, hz, fs=RATE, output="sos") for hz in (1.0, 15.0)
 _BANDS = len(_LOW_PASSES) + 1  # outside QRS complexes
 _WINDOW = np.arange(round(_QRS_SECONDS[0] * RATE), round(_QRS_SECONDS[1] * RATE) + 1)
 _TAPER = 3  # samples on either side of a QRS complex over which its scale becomes that of the bands
-_ROUNDS = 4  # of scaling leads and patterns of QRS complexes by turns: the root mean squares are then within 1 %
+_ROUNDS = 4  # of scaling leads and patterns of QRS complexes by turns: each undoes a little of the other
 _WIDE = np.arange(_WINDOW[0] - _TAPER, _WINDOW[-1] + _TAPER + 1)
 _HOLD = np.interp(_WIDE, [_WIDE[0] - 1, _WINDOW[0], _WINDOW[-1], _WIDE[-1] + 1], [0.0, 1.0, 1.0, 0.0])  # a complex's share of its scale
 _MOST_UP = np.array([[3.0], [1.0], [1.0]])  # times that a band is scaled up by: a drift is smooth however large, other departures are not
